@@ -1,0 +1,27 @@
+import type { BundleDefinition } from "../packs/definition.ts";
+import type { Base, Profile } from "../profile/schema.ts";
+import type { Signer } from "../signing/signer.ts";
+import type { ArchiveResolve } from "../archive/resolve.ts";
+
+/** A resolved build: everything that stages may read, gathered before the plan is made. */
+export interface Build {
+	/** Project folder. */
+	readonly root: string;
+	/** `.cache/` and `dist/` folders. */
+	readonly cacheDir: string;
+	readonly distDir: string;
+	readonly profile: Profile;
+	readonly base: Base;
+	readonly bundles: readonly BundleDefinition[];
+	/** The root image's package set, as first resolved. */
+	readonly resolve: ArchiveResolve;
+	/** SOURCE_DATE_EPOCH, seconds. The default is the commit's time. */
+	readonly epoch: number;
+	/** Epoch for what comes from the archive alone (root, images): the time of its signed Release file, so that a commit that does not change packages leaves those stages cached. */
+	readonly archiveEpoch: number;
+	readonly signer: Signer;
+	/** Profile version, with `-dev.<epoch>` for the development key. */
+	readonly version: string;
+	readonly mirror: string | undefined;
+	readonly keyring: string | undefined;
+}

@@ -1,0 +1,80 @@
+import { appendFile } from "node:fs/promises";
+import { execa } from "execa";
+import { SlipwayError } from "../../bundle/errors.ts";
+
+export interface RunOptions {
+	readonly cwd?: string;
+	/** Added to a small fixed environment; the host's own variables are not passed on. */
+	readonly env?: Record<string, string>;
+	readonly input?: string | Uint8Array;
+	/** File that gets the command line and everything the program prints. */
+	readonly log?: string;
+	readonly signal?: AbortSignal;
+	/** Milliseconds. */
+	readonly timeout?: number;
+	/** Exit codes that are not a failure; default [0]. */
+	readonly accept?: readonly number[];
+	/** Called with each line of standard error and output, for progress. */
+	readonly onLine?: (line: string) => void;
+	/** Strings that must appear in no log and no message. */
+	readonly secrets?: readonly string[];
+}
+
+export interface RunResult {
+	readonly stdout: string;
+	readonly stderr: string;
+	readonly exitCode: number;
+}
+
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const TAIL_LINES = 15;
+
+/**
+ * Runs one external program: argv array, no shell, fixed locale, time zone and PATH, so that the result does not depend on
+ * who calls. SIGTERM on abort, so that a program can release its mounts; SIGKILL ten seconds later.
+ * Errors: E_TOOL_MISSING, E_INTERRUPTED, E_TOOL_FAILED (with the program's last lines).
+ */
+export async function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+	const hide = (text: string) => (options.secrets ?? []).reduce((t, s) => (s === "" ? t : t.replaceAll(s, "***")), text);
+	const note = async (text: string) => {
+		if (options.log !== undefined) await appendFile(options.log, hide(text));
+	};
+	await note(`$ ${[file, ...args].map(quote).join(" ")}\n`);
+	const child = execa(file, args, {
+		reject: false,
+		extendEnv: false,
+		env: { PATH, LC_ALL: "C.UTF-8", TZ: "UTC", HOME: "/root", ...options.env },
+		stdin: options.input === undefined ? "ignore" : "pipe",
+		all: true,
+		stripFinalNewline: true,
+		forceKillAfterDelay: 10_000,
+		...(options.input === undefined ? {} : { input: options.input }),
+		...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+		...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+		...(options.timeout === undefined ? {} : { timeout: options.timeout }),
+	});
+	let logged = Promise.resolve();
+	const reader = (async () => {
+		for await (const line of child.iterable({ from: "all", preserveNewlines: false })) {
+			options.onLine?.(line);
+			logged = logged.then(() => note(`${line}\n`));
+		}
+	})().catch(() => undefined); // the failure itself is told by the result below
+	const result = await child;
+	await reader;
+	await logged;
+	if (result.isCanceled) throw new SlipwayError("E_INTERRUPTED", `${file} was stopped.`);
+	if (result.code === "ENOENT") throw new SlipwayError("E_TOOL_MISSING", `The program ${file} is not installed.`, { cause: result });
+	const exitCode = result.exitCode ?? 255;
+	if (!(options.accept ?? [0]).includes(exitCode)) {
+		const tail = hide(String(result.all ?? "")).split("\n").slice(-TAIL_LINES).join("\n");
+		const how = result.timedOut ? "took too long" : `failed (${result.signal ?? `exit code ${exitCode}`})`;
+		throw new SlipwayError("E_TOOL_FAILED", `${file} ${how}:\n${tail}`);
+	}
+	return { stdout: String(result.stdout ?? ""), stderr: String(result.stderr ?? ""), exitCode };
+}
+
+/** For logs only: nothing is ever run from this text. */
+function quote(word: string): string {
+	return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,63 @@
+import { z } from "zod";
+
+/**
+ * The agent's configuration: on the box `/etc/slipway/appliance.json`, written by the builder; on any other Linux host the
+ * file given to `slipway agent --config` (YAML or JSON). It stands in `bundle/` because both sides share it.
+ */
+export const applianceConfig = z.strictObject({
+	/** What the box is. On a host that is not an appliance, only `content` and `trust` need be given. */
+	product: z.string().default("slipway").describe("Product name shown to people"),
+	version: z.string().default("0").describe("Product version shown to people"),
+	profile: z.string().default("host").describe("Profile the image was built from"),
+	buildId: z.string().default("").describe("Id of the ISO build"),
+	arch: z.enum(["amd64", "arm64"]).default(process.arch === "arm64" ? "arm64" : "amd64").describe("Architecture of the box"),
+	fips: z.boolean().default(false).describe("The box must run in FIPS mode; bundles with `fips: false` are refused"),
+	fipsModule: z
+		.strictObject({
+			provider: z.string(),
+			version: z.string(),
+			stream: z.enum(["fips", "fips-updates", "distribution"]),
+			certificate: z.string().nullable(),
+		})
+		.nullable()
+		.default(null)
+		.describe("What the build recorded about the FIPS provider"),
+	content: z.string().describe("Folder with release.dsse.json, the bundles and their .sig.bin"),
+	trust: z.string().describe("Trust store folder (trust.json and PEM files), or one PEM file with the release key"),
+	store: z.string().default("/var/lib/slipway").describe("Folder for the store and its state"),
+	run: z.string().default("/run/slipway").describe("Folder for status.json and other run-time files"),
+	requirements: z
+		.strictObject({
+			cores: z.int().min(1).default(1),
+			memoryMiB: z.int().min(0).default(0),
+			diskMiB: z.int().min(0).default(0),
+			cpuFlags: z.array(z.string()).default([]),
+			tpm: z.boolean().default(false),
+		})
+		.prefault({})
+		.describe("What the hardware must have before anything is loaded"),
+	network: z
+		.strictObject({
+			expose: z.enum(["loopback", "lan"]).default("loopback").describe("`lan`: TLS on every address, with the device's own certificate"),
+			registryPort: z.int().min(0).max(65535).default(5000),
+			statusPort: z.int().min(0).max(65535).default(8080),
+		})
+		.prefault({}),
+	consoles: z.array(z.string()).default([]).describe("Terminals that get the few plain lines of state, such as /dev/tty1"),
+});
+
+export type ApplianceConfig = z.infer<typeof applianceConfig>;
+
+/** `trust.json` of a trust store folder: which PEM file holds which role's keys. */
+export const trustFile = z.strictObject({
+	format: z.literal(1),
+	release: z.strictObject({
+		threshold: z.int().min(1).max(16),
+		keys: z.array(z.strictObject({ file: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}\.pem$/), development: z.boolean().default(false) })).min(1),
+	}),
+	root: z
+		.strictObject({ threshold: z.int().min(1).max(16), keys: z.array(z.strictObject({ file: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}\.pem$/) })) })
+		.optional(),
+	deny: z.strictObject({ keys: z.array(z.string()).default([]), indexes: z.array(z.string()).default([]) }).prefault({}),
+});
+export type TrustFile = z.infer<typeof trustFile>;

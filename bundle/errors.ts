@@ -1,0 +1,132 @@
+/**
+ * Every error that a person can meet, in one table: code, exit code, what it means, what to do next.
+ * `docs/errors.md` is generated from it. Exit codes: 2 bad input, 3 unsupported, 4 missing tool or unreachable
+ * archive, 5 I/O, 6 verification.
+ */
+const TABLE = {
+	// Profiles and other YAML (2)
+	E_PROFILE_NOT_FOUND: [2, "No profile of that name", "Run `./slipway list`."],
+	E_YAML_SYNTAX: [2, "The file is not valid YAML", "Correct the line that is named."],
+	E_PROFILE_KEY: [2, "A key is not known here", "Use the nearest valid key, or see docs/profile.md."],
+	E_PROFILE_VALUE: [2, "A value has the wrong type or form", "See docs/profile.md for what the key takes."],
+	E_PROFILE_CYCLE: [2, "Profiles extend each other in a circle", "Remove one `extends` of the circle."],
+	E_PROFILE_EXTENDS: [2, "A profile extends a file that is not there", "Correct the path in `extends`."],
+	E_OVERLAY_NOT_FOUND: [2, "A profile names an overlay that is not there", "Create it in overlays/, or remove the name."],
+	E_BUNDLE_NOT_FOUND: [2, "A profile names a bundle that is not there", "Create it in profiles/bundles/, or remove the name."],
+	E_BASE_NOT_FOUND: [2, "No base of that name", "Run `./slipway list` for the bases."],
+	E_USAGE: [2, "The command line is not right", "Run the command with --help."],
+	E_CONFIG: [2, "The agent's configuration is not right", "Correct the key that is named; see docs/agent.md."],
+	E_NAME_CONFLICT: [2, "Two packs give one name different digests", "Rename one of them, or bring both to the same digest."],
+	E_PACK: [2, "A pack cannot be built from what it names", "Correct the pack's definition."],
+	E_REGISTRY_AUTH: [2, "The registry refused the credentials", "Check the file that REGISTRY_AUTH_FILE names."],
+	E_INPUTS: [2, "The inputs file does not fit this build", "Use the X.inputs.json of the same commit and profile."],
+	// Unsupported (3)
+	E_HOST_ARCH: [3, "This host's architecture is not supported", "Build on x86_64 or aarch64 Linux."],
+	E_FIPS_BASE: [3, "The base has no FIPS provider", "Use another base, or `fips: false`."],
+	E_ARCH_BASE: [3, "The base does not offer this architecture", "Use another base or architecture."],
+	E_FORMAT: [3, "A format, or a critical feature of it, is newer than this program", "Use a newer agent or builder."],
+	// Tools, archives, credentials (4)
+	E_TOOL_MISSING: [4, "A program is missing and cannot be installed", "Run the command that is printed, as root."],
+	E_ARCHIVE_UNREACHABLE: [4, "The package archive cannot be reached", "Set MIRROR= to one that can, or use another base."],
+	E_ARCHIVE_CHANGED: [4, "The archive no longer offers the resolved package set", "Run again with --refresh."],
+	E_KEYRING: [4, "This host has no keyring for the base's archive", "Set KEYRING= to the archive's keyring file."],
+	E_PRO_TOKEN: [4, "Ubuntu's FIPS packages need an Ubuntu Pro token", "Set PRO_TOKEN_FILE=, or build the laboratory base with BASE=debian-13."],
+	E_REGISTRY_UNREACHABLE: [4, "The registry cannot be reached", "Check its address, and REGISTRY_CA= for a private CA."],
+	E_NOT_ROOT: [4, "This needs root", "Run as root, or with sudo."],
+	E_KEY_MISSING: [4, "There is no private key to sign with", "Set SIGNING_KEY=, or give --inputs with the signatures."],
+	// I/O (5)
+	E_NO_SPACE: [5, "There is not enough free disk space", "Free the space that is named, or use another disk."],
+	E_IO: [5, "Reading or writing failed", "Check the disk or medium, then run again."],
+	E_STAGE: [5, "A build stage failed", "Read the log that is named."],
+	E_TOOL_FAILED: [5, "A program failed", "Read its last lines."],
+	E_INTERRUPTED: [5, "Interrupted", "Run the same command again; finished stages are kept."],
+	E_BUSY: [5, "Another process holds the store or the stage", "Wait for it, or stop it."],
+	E_BOOT_TIMEOUT: [5, "The guest was not ready in time", "Read the serial log that is named."],
+	E_BOOT_CHECK: [5, "The booted appliance failed a check", "Read the boot report that is named."],
+	E_ISO_GATE: [5, "The ISO does not have the structure it must have", "This is a defect: report it with the log."],
+	E_INTERNAL: [5, "Something unexpected happened", "Run again with --debug and report it."],
+	// Verification (6)
+	E_UNSIGNED: [6, "There is no signature", "Get the `.sig.bin` that belongs to the file."],
+	E_SIG_INVALID: [6, "The signature is not valid for these bytes", "Fetch the file again from its source."],
+	E_SIG_CONTEXT: [6, "The signature is for another kind of document", "Use the file that the vendor signed for this purpose."],
+	E_KEY_UNKNOWN: [6, "No trusted key made this signature", "Check that the file is from your vendor, or add its key to the trust store."],
+	E_KEY_WEAK: [6, "The key is of a kind or size that is not allowed", "Use ECDSA P-256 or P-384, or RSA of 3072 to 8192 bits."],
+	E_KEY_REVOKED: [6, "The key has been revoked", "Get content signed with a current key."],
+	E_DENIED: [6, "This content is on the denylist", "Get a newer release."],
+	E_ALG_MISMATCH: [6, "The signature's algorithm is not the key's", "Fetch the file again from its source."],
+	E_THRESHOLD: [6, "Too few trusted keys signed this", "Get the missing signatures from your vendor."],
+	E_TRUNCATED: [6, "The file ends too early", "Copy it again; the medium may be damaged."],
+	E_TRAILING: [6, "There are bytes behind the end of the bundle", "Copy it again from its source."],
+	E_INDEX: [6, "The bundle's index is not well-formed", "Copy it again from its source."],
+	E_SEEK_TABLE: [6, "The seek table does not agree with the signed index", "Copy the bundle again from its source."],
+	E_FRAME: [6, "A frame of the bundle is damaged", "Copy the bundle again; the medium may be damaged."],
+	E_SIZE_EXCEEDED: [6, "Something is larger than the signed index says", "Fetch the bundle again from its source."],
+	E_LIMIT: [6, "Something is larger than the format allows", "Use a bundle that keeps the limits of docs/bundle-format.md."],
+	E_DIGEST_MISMATCH: [6, "The bytes do not have the digest they should have", "Copy the bundle again; the medium may be damaged."],
+	E_DIGEST_FORMAT: [6, "That is not a digest", "Use sha256: or sha512: with lower-case hex."],
+	E_TAR: [6, "The bundle's tar is not in the form the format fixes", "Use a bundle made by Slipway."],
+	E_ENTRY_NAME: [6, "A tar entry has a name that is not allowed", "Use a bundle made by Slipway."],
+	E_ENTRY_TYPE: [6, "A tar entry is not a regular file", "Use a bundle made by Slipway."],
+	E_ENTRY_DUP: [6, "A tar entry appears twice", "Use a bundle made by Slipway."],
+	E_JSON_STRICT: [6, "The JSON is not strict (duplicate keys, large numbers, depth, encoding)", "Use a document made by Slipway."],
+	E_OCI: [6, "A manifest or index of an image is not valid", "Rebuild the bundle from valid images."],
+	E_BLOB_MISSING: [6, "An image refers to a blob that is not in the bundle", "Rebuild the bundle."],
+	E_NAME_SET: [6, "The layout's names are not those of the signed index", "Rebuild the bundle."],
+	E_TEXT: [6, "A signed field holds characters that are not allowed", "Rebuild the bundle."],
+	E_TARGET: [6, "The bundle is for another machine", "Use the bundle of this box's architecture and FIPS mode."],
+	E_FIPS_MIX: [6, "A bundle without FIPS on a FIPS box", "Use the FIPS variant of the bundle."],
+	E_RELEASE: [6, "The content release is not valid", "Get the release.dsse.json that belongs to the bundles."],
+	E_RELEASE_SET: [6, "A bundle is not in the content release, or one of the release is missing", "Bring the whole release, and nothing else."],
+	E_RELEASE_ROOT: [6, "The content release is not for this root image", "Use the release made for this appliance version."],
+	E_MEDIA: [6, "No content was found, or more than one medium matches", "Insert exactly one medium with content."],
+	E_FIPS_INACTIVE: [6, "FIPS mode is asked for but not proved", "Boot with fips=1 and the FIPS provider; see the three proofs in the status."],
+	E_REQUIREMENTS: [6, "The machine does not meet the profile's requirements", "See the conditions in the status for what is missing."],
+	E_EMPTY: [6, "There is nothing here to verify", "Name the folder that holds the release."],
+	E_AGENT_START: [6, "The agent could not start", "Read the journal of slipway-agent."],
+} as const satisfies Record<string, readonly [exit: number, meaning: string, next: string]>;
+
+export type ErrorCode = keyof typeof TABLE;
+
+/** A place in a YAML file; line and column count from 1. */
+export interface Place {
+	readonly file: string;
+	readonly line: number;
+	readonly col: number;
+}
+
+/**
+ * An error that a person can act on. `message` is the cause in one sentence with the object named; `next` is what to do,
+ * by default the table's. Anything thrown that is not one of these is a defect.
+ */
+export class SlipwayError extends Error {
+	override readonly name = "SlipwayError";
+	readonly code: ErrorCode;
+	readonly next: string;
+	readonly at: Place | undefined;
+
+	constructor(code: ErrorCode, message: string, options: { next?: string; at?: Place; cause?: unknown } = {}) {
+		super(message, { cause: options.cause });
+		this.code = code;
+		this.next = options.next ?? TABLE[code][2];
+		this.at = options.at;
+	}
+
+	get exitCode(): number {
+		return TABLE[this.code][0];
+	}
+}
+
+/** Several errors found in one pass, reported together. The exit code is that of the first. */
+export class SlipwayErrors extends AggregateError {
+	override readonly name = "SlipwayErrors";
+	declare readonly errors: SlipwayError[];
+
+	get exitCode(): number {
+		return this.errors[0]?.exitCode ?? 5;
+	}
+}
+
+/** Rows of the table, in order, for the generated reference. */
+export function errorTable(): { code: ErrorCode; exit: number; meaning: string; next: string }[] {
+	return Object.entries(TABLE).map(([code, [exit, meaning, next]]) => ({ code: code as ErrorCode, exit, meaning, next }));
+}

@@ -1,0 +1,28 @@
+import { defineConfig } from "vitest/config";
+
+/**
+ * Two projects. `unit` stands beside the code, needs no root and no network, and takes seconds.
+ * `e2e` crosses rooms with real parts (mmdebstrap, QEMU, a registry): one file at a time, long time-outs.
+ */
+export default defineConfig({
+	test: {
+		projects: [
+			{
+				test: {
+					name: "unit",
+					include: ["{agent,builder,bundle,scripts}/**/*.test.ts", "test/unit/**/*.test.ts"],
+					testTimeout: 30_000,
+				},
+			},
+			{
+				test: {
+					name: "e2e",
+					include: ["test/e2e/**/*.test.ts"],
+					fileParallelism: false,
+					testTimeout: 30 * 60_000,
+					hookTimeout: 60 * 60_000,
+				},
+			},
+		],
+	},
+});
