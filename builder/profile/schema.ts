@@ -1,0 +1,127 @@
+import { z } from "zod";
+
+/**
+ * The one declaration of profiles and bases: types, validation, JSON Schema and docs/profile.md come from it.
+ * `.meta({ merge })` says how a list joins that of the profile it extends: "append" (without repeats) or "replace".
+ */
+
+export const API_VERSION = "slipway/v1";
+const name = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$/, "lower-case letters, digits, - and .");
+const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "a package name");
+const list = <T extends z.ZodType>(item: T, merge: "append" | "replace") => z.array(item).meta({ merge });
+
+export const profileSchema = z.strictObject({
+	apiVersion: z.literal(API_VERSION).describe("Schema version of this file"),
+	kind: z.literal("Profile"),
+	name: name.optional().describe("Name of the profile; the file's name without .yaml. Parts have none"),
+	extends: list(z.string(), "replace").optional().describe("Files this profile builds on, relative to it; later wins"),
+	product: name.optional().describe("Product name, shown on the console and in the status"),
+	version: z
+		.string()
+		.regex(/^[0-9A-Za-z][0-9A-Za-z.+~-]{0,63}$/)
+		.optional()
+		.describe("Product version"),
+	arch: z.enum(["amd64", "arm64"]).optional().describe("Hardware the ISO boots on"),
+	fips: z.boolean().optional().describe("Build and run in FIPS mode: packages, kernel line, provider, agent, content"),
+	base: name.optional().describe("Distribution and suite the root is made from: a file in profiles/bases/"),
+	packages: list(packageName, "append").optional().describe("Packages of the base, besides those that every appliance needs"),
+	overlays: list(name, "append").optional().describe("Folders in overlays/ laid over the root, in order"),
+	bundles: list(
+		z.union([name, z.strictObject({ name, optional: z.boolean().default(false) })]),
+		"append",
+	)
+		.optional()
+		.describe("Content bundles on the ISO: files in profiles/bundles/; an optional one may be absent at run time"),
+	audience: z.string().max(64).optional().describe("Whom the content release is for"),
+	kernel: z
+		.strictObject({ arguments: list(z.string().regex(/^[\x21-\x7e]+$/, "one word"), "append").optional().describe("Added to the kernel line") })
+		.optional(),
+	console: z
+		.strictObject({
+			serial: z.string().regex(/^tty[A-Z]+[0-9]+$/).optional().describe("Serial port, such as ttyS0"),
+			baud: z.int().optional().describe("Its speed"),
+		})
+		.optional(),
+	requirements: z
+		.strictObject({
+			cores: z.int().min(1).optional().describe("Least number of CPU cores"),
+			memoryMiB: z.int().min(256).optional().describe("Least memory in MiB"),
+			diskMiB: z.int().min(0).optional().describe("Least size of the data disk in MiB; 0: none needed"),
+			cpuFlags: list(z.string(), "append").optional().describe("CPU flags that must be there"),
+			tpm: z.boolean().optional().describe("A TPM must be there"),
+		})
+		.optional()
+		.describe("What the agent demands of the hardware before it loads anything"),
+	network: z
+		.strictObject({
+			expose: z.enum(["loopback", "lan"]).optional().describe("Where registry and status listen; `lan` means TLS with the device's own certificate"),
+		})
+		.optional(),
+});
+export type ProfileFile = z.infer<typeof profileSchema>;
+
+/** A resolved profile: `extends` followed, defaults filled in, nothing optional left. */
+export const resolvedProfile = z.strictObject({
+	name,
+	product: name,
+	version: z.string(),
+	arch: z.enum(["amd64", "arm64"]),
+	fips: z.boolean(),
+	base: name,
+	packages: z.array(packageName),
+	overlays: z.array(name),
+	bundles: z.array(z.strictObject({ name, optional: z.boolean() })),
+	audience: z.string(),
+	kernel: z.strictObject({ arguments: z.array(z.string()) }),
+	console: z.strictObject({ serial: z.string(), baud: z.int() }),
+	requirements: z.strictObject({
+		cores: z.int(),
+		memoryMiB: z.int(),
+		diskMiB: z.int(),
+		cpuFlags: z.array(z.string()),
+		tpm: z.boolean(),
+	}),
+	network: z.strictObject({ expose: z.enum(["loopback", "lan"]) }),
+});
+export type Profile = z.infer<typeof resolvedProfile>;
+
+/** Facts of a base (`profiles/bases/NAME.yaml`): package names and archive layout are data, not code. */
+export const baseSchema = z.strictObject({
+	apiVersion: z.literal(API_VERSION),
+	kind: z.literal("Base"),
+	name,
+	title: z.string().describe("What people call it"),
+	distribution: z.enum(["debian", "ubuntu"]),
+	suite: z.string().describe("Code name, as mmdebstrap takes it"),
+	components: z.array(z.string()).describe("Archive components"),
+	archive: z
+		.strictObject({
+			mirrors: z.record(z.string(), z.string()).describe("Mirror per architecture; empty: mmdebstrap's own default for the suite"),
+			pockets: z.array(z.string()).describe("Pockets beside the suite, such as -updates and -security"),
+			keyrings: z.array(z.string()).describe("Keyring files of the host that may hold the archive's key, first found wins"),
+			keyringPackage: z.string().describe("Package that brings the keyring"),
+		})
+		.describe("Where packages come from; MIRROR= and KEYRING= override it"),
+	arch: z.array(z.enum(["amd64", "arm64"])).describe("Architectures offered"),
+	kernel: z.record(z.enum(["amd64", "arm64"]), packageName).describe("Kernel package"),
+	packages: z.array(packageName).describe("What every appliance needs: init, udev, dracut, tools of the boot"),
+	secureBoot: z
+		.record(z.enum(["amd64", "arm64"]), z.strictObject({ packages: z.array(packageName), shim: z.string(), grub: z.string() }))
+		.describe("Signed shim and CD variant of signed GRUB: packages and the files in them"),
+	grub: z.record(z.enum(["amd64", "arm64"]), z.array(packageName)).describe("Packages with GRUB's modules for self-made images"),
+	fips: z
+		.strictObject({
+			stream: z.enum(["fips", "fips-updates", "distribution"]).describe("`distribution`: not certified"),
+			certificate: z.string().nullable().describe("Certificate number, if the module is a validated one"),
+			packages: z.array(packageName).describe("Provider, and kernel if it is another one"),
+			kernel: z.record(z.enum(["amd64", "arm64"]), packageName).optional(),
+			provider: packageName.describe("The package that holds the provider; its version is recorded"),
+			proToken: z.boolean().describe("Needs an Ubuntu Pro token (PRO_TOKEN_FILE)"),
+			dracutModules: z.array(z.string()).describe("dracut modules for the FIPS boot self-test"),
+			modulesDir: z.record(z.enum(["amd64", "arm64"]), z.string()).describe("OpenSSL's folder of providers"),
+		})
+		.nullable()
+		.describe("How the base does FIPS; null: it does not"),
+	node: z.strictObject({ libraries: z.array(packageName).describe("What the pinned Node.js needs") }),
+});
+export type Base = z.infer<typeof baseSchema>;
