@@ -2,18 +2,20 @@ import { z } from "zod";
 
 /**
  * The one declaration of profiles and bases: types, validation, JSON Schema and docs/profile.md come from it.
+ * A profile's name is its file's, without `.yaml`.
  * `.meta({ merge })` says how a list joins that of the profile it extends: "append" (without repeats) or "replace".
  */
 
 export const API_VERSION = "slipway/v1";
 const name = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$/, "lower-case letters, digits, - and .");
 const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "a package name");
+/** Printable ASCII: values end in boot files and on consoles, so no control character may pass. */
+const text = z.string().regex(/^[\x20-\x7e]*$/, "printable ASCII only");
 const list = <T extends z.ZodType>(item: T, merge: "append" | "replace") => z.array(item).meta({ merge });
 
 export const profileSchema = z.strictObject({
 	apiVersion: z.literal(API_VERSION).describe("Schema version of this file"),
 	kind: z.literal("Profile"),
-	name: name.optional().describe("Name of the profile; the file's name without .yaml. Parts have none"),
 	extends: list(z.string(), "replace").optional().describe("Files this profile builds on, relative to it; later wins"),
 	product: name.optional().describe("Product name, shown on the console and in the status"),
 	version: z
@@ -24,22 +26,29 @@ export const profileSchema = z.strictObject({
 	arch: z.enum(["amd64", "arm64"]).optional().describe("Hardware the ISO boots on"),
 	fips: z.boolean().optional().describe("Build and run in FIPS mode: packages, kernel line, provider, agent, content"),
 	base: name.optional().describe("Distribution and suite the root is made from: a file in profiles/bases/"),
-	packages: list(packageName, "append").optional().describe("Packages of the base, besides those that every appliance needs"),
+	packages: list(packageName, "append")
+		.optional()
+		.describe("Packages of the base, besides those that every appliance needs"),
 	overlays: list(name, "append").optional().describe("Folders in overlays/ laid over the root, in order"),
-	bundles: list(
-		z.union([name, z.strictObject({ name, optional: z.boolean().default(false) })]),
-		"append",
-	)
+	bundles: list(z.union([name, z.strictObject({ name, optional: z.boolean().default(false) })]), "append")
 		.optional()
 		.describe("Content bundles on the ISO: files in profiles/bundles/; an optional one may be absent at run time"),
-	audience: z.string().max(64).optional().describe("Whom the content release is for"),
+	audience: text.max(64).optional().describe("Whom the content release is for"),
 	kernel: z
-		.strictObject({ arguments: list(z.string().regex(/^[\x21-\x7e]+$/, "one word"), "append").optional().describe("Added to the kernel line") })
+		.strictObject({
+			arguments: list(z.string().regex(/^[\x21-\x7e]+$/, "one word"), "append")
+				.optional()
+				.describe("Added to the kernel line"),
+		})
 		.optional(),
 	console: z
 		.strictObject({
-			serial: z.string().regex(/^tty[A-Z]+[0-9]+$/).optional().describe("Serial port, such as ttyS0"),
-			baud: z.int().optional().describe("Its speed"),
+			serial: z
+				.string()
+				.regex(/^tty[A-Z]+[0-9]+$/)
+				.optional()
+				.describe("Serial port, such as ttyS0"),
+			baud: z.int().min(1200).max(4_000_000).optional().describe("Its speed"),
 		})
 		.optional(),
 	requirements: z
@@ -47,16 +56,36 @@ export const profileSchema = z.strictObject({
 			cores: z.int().min(1).optional().describe("Least number of CPU cores"),
 			memoryMiB: z.int().min(256).optional().describe("Least memory in MiB"),
 			diskMiB: z.int().min(0).optional().describe("Least size of the data disk in MiB; 0: none needed"),
-			cpuFlags: list(z.string(), "append").optional().describe("CPU flags that must be there"),
+			cpuFlags: list(z.string().regex(/^[a-z0-9_]+$/, "a flag as in /proc/cpuinfo"), "append")
+				.optional()
+				.describe("CPU flags that must be there"),
 			tpm: z.boolean().optional().describe("A TPM must be there"),
 		})
 		.optional()
 		.describe("What the agent demands of the hardware before it loads anything"),
 	network: z
 		.strictObject({
-			expose: z.enum(["loopback", "lan"]).optional().describe("Where registry and status listen; `lan` means TLS with the device's own certificate"),
+			expose: z
+				.enum(["loopback", "lan"])
+				.optional()
+				.describe("Where registry and status listen; `lan` means TLS with the device's own certificate"),
 		})
 		.optional(),
+	archive: z
+		.strictObject({
+			mirror: z
+				.string()
+				.regex(/^(https?|file|copy):[\x21-\x7e]+$/, "a mirror's address")
+				.optional()
+				.describe("Mirror of the base's archive; MIRROR= overrides it"),
+			keyring: z
+				.string()
+				.regex(/^\/[\x21-\x7e]+$/, "an absolute path")
+				.optional()
+				.describe("Keyring file of that mirror; KEYRING= overrides it"),
+		})
+		.optional()
+		.describe("Where packages come from, if not from where the base says"),
 });
 export type ProfileFile = z.infer<typeof profileSchema>;
 
@@ -82,6 +111,7 @@ export const resolvedProfile = z.strictObject({
 		tpm: z.boolean(),
 	}),
 	network: z.strictObject({ expose: z.enum(["loopback", "lan"]) }),
+	archive: z.strictObject({ mirror: z.string().nullable(), keyring: z.string().nullable() }),
 });
 export type Profile = z.infer<typeof resolvedProfile>;
 
@@ -96,9 +126,13 @@ export const baseSchema = z.strictObject({
 	components: z.array(z.string()).describe("Archive components"),
 	archive: z
 		.strictObject({
-			mirrors: z.record(z.string(), z.string()).describe("Mirror per architecture; empty: mmdebstrap's own default for the suite"),
+			mirrors: z
+				.record(z.string(), z.string())
+				.describe("Mirror per architecture; empty: mmdebstrap's own default for the suite"),
 			pockets: z.array(z.string()).describe("Pockets beside the suite, such as -updates and -security"),
-			keyrings: z.array(z.string()).describe("Keyring files of the host that may hold the archive's key, first found wins"),
+			keyrings: z
+				.array(z.string())
+				.describe("Keyring files of the host that may hold the archive's key, first found wins"),
 			keyringPackage: z.string().describe("Package that brings the keyring"),
 		})
 		.describe("Where packages come from; MIRROR= and KEYRING= override it"),
@@ -106,9 +140,14 @@ export const baseSchema = z.strictObject({
 	kernel: z.record(z.enum(["amd64", "arm64"]), packageName).describe("Kernel package"),
 	packages: z.array(packageName).describe("What every appliance needs: init, udev, dracut, tools of the boot"),
 	secureBoot: z
-		.record(z.enum(["amd64", "arm64"]), z.strictObject({ packages: z.array(packageName), shim: z.string(), grub: z.string() }))
+		.record(
+			z.enum(["amd64", "arm64"]),
+			z.strictObject({ packages: z.array(packageName), shim: z.string(), grub: z.string() }),
+		)
 		.describe("Signed shim and CD variant of signed GRUB: packages and the files in them"),
-	grub: z.record(z.enum(["amd64", "arm64"]), z.array(packageName)).describe("Packages with GRUB's modules for self-made images"),
+	grub: z
+		.record(z.enum(["amd64", "arm64"]), z.array(packageName))
+		.describe("Packages with GRUB's modules for self-made images"),
 	fips: z
 		.strictObject({
 			stream: z.enum(["fips", "fips-updates", "distribution"]).describe("`distribution`: not certified"),

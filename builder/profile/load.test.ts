@@ -1,0 +1,143 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { type SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
+import { loadProfile } from "./load.ts";
+
+const HEAD = "apiVersion: slipway/v1\nkind: Profile\n";
+const FULL = `${HEAD}product: p\nversion: "1"\narch: amd64\nbase: bare\n`;
+let root: string;
+
+beforeEach(async () => {
+	root = await mkdtemp(path.join(tmpdir(), "slipway-profile-"));
+	for (const folder of ["profiles/parts", "profiles/bases", "profiles/bundles", "overlays/kvm"]) {
+		await mkdir(path.join(root, folder), { recursive: true });
+	}
+	await put("profiles/bases/bare.yaml", base("bare", "null"));
+	await put("profiles/bundles/core.yaml", "");
+	await put("profiles/bundles/core.lock.yaml", "");
+});
+afterEach(() => rm(root, { recursive: true }));
+
+function put(name: string, text: string) {
+	return writeFile(path.join(root, name), text);
+}
+
+function base(name: string, fips: string) {
+	return `apiVersion: slipway/v1
+kind: Base
+name: ${name}
+title: A base
+distribution: debian
+suite: one
+components: [main]
+archive: {mirrors: {}, pockets: [], keyrings: [], keyringPackage: k-r}
+arch: [amd64]
+kernel: {amd64: linux, arm64: linux}
+packages: []
+secureBoot: {amd64: {packages: [], shim: a, grub: b}, arm64: {packages: [], shim: a, grub: b}}
+grub: {amd64: [], arm64: []}
+fips: ${fips}
+node: {libraries: []}
+`;
+}
+
+/** `line:col code message` of everything thrown. */
+async function errorsOf(name: string, options = {}): Promise<string[]> {
+	const thrown: unknown = await loadProfile(root, name, options).catch((e: unknown) => e);
+	const all = thrown instanceof SlipwayErrors ? thrown.errors : [thrown as SlipwayError];
+	return all.map((e) => `${path.basename(e.at?.file ?? "-")}:${e.at?.line}:${e.at?.col} ${e.code} ${e.message}`);
+}
+
+test("later files win, lists append without repeats, a file met twice counts once, defaults fill the rest", async () => {
+	await put(
+		"profiles/parts/a.yaml",
+		`${HEAD}product: a\npackages: [one, two]\nbundles: [core]\nrequirements: {cores: 4, tpm: true}\n`,
+	);
+	await put("profiles/parts/b.yaml", `${HEAD}extends: [a.yaml]\nproduct: b\npackages: [two, three]\n`);
+	await put(
+		"profiles/x.yaml",
+		`${HEAD}extends: [parts/b.yaml, parts/a.yaml]\nversion: "1"\narch: amd64\nbase: bare\nbundles: [{name: core, optional: true}]\nrequirements: {cores: 8}\n`,
+	);
+	const { profile, files } = await loadProfile(root, "x");
+	expect(profile).toMatchObject({
+		name: "x",
+		product: "b",
+		packages: ["one", "two", "three"],
+		bundles: [{ name: "core", optional: true }],
+		requirements: { cores: 8, tpm: true, memoryMiB: 512 },
+		console: { serial: "ttyS0", baud: 115200 },
+		network: { expose: "loopback" },
+	});
+	expect(files.map((f) => path.basename(f))).toEqual(["a.yaml", "b.yaml", "x.yaml"]);
+});
+
+test("names everything that is not there in one go, each at the line that asks for it", async () => {
+	await put("profiles/bases/fips.yaml", base("fips", "null"));
+	await put(
+		"profiles/x.yaml",
+		`${FULL.replace("bare", "baer")}fips: true\noverlays: [kvm, nonesuch]\nbundles: [core, croe]\n`,
+	);
+	expect(await errorsOf("x")).toEqual([
+		"x.yaml:8:17 E_OVERLAY_NOT_FOUND There is no folder overlays/nonesuch.",
+		"x.yaml:9:17 E_BUNDLE_NOT_FOUND There is no bundle `croe`. Did you mean `core`?",
+		"x.yaml:6:7 E_BASE_NOT_FOUND There is no base `baer`. Did you mean `bare`?",
+	]);
+});
+
+test("impossible pairs are found in the layer that causes them", async () => {
+	await put("profiles/parts/f.yaml", `${HEAD}arch: arm64\nfips: true\n`);
+	await put("profiles/x.yaml", `${HEAD}extends: [parts/f.yaml]\nproduct: p\nversion: "1"\nbase: bare\n`);
+	expect(await errorsOf("x")).toEqual([
+		"f.yaml:4:7 E_FIPS_BASE The base bare has no FIPS provider.",
+		"f.yaml:3:7 E_ARCH_BASE The base bare offers amd64, not arm64.",
+	]);
+});
+
+test("a circle of profiles is told with its whole path, a missing parent with the nearest file", async () => {
+	await put("profiles/a.yaml", `${HEAD}extends: [b.yaml]\n`);
+	await put("profiles/b.yaml", `${HEAD}extends:\n  - a.yaml\n`);
+	expect(await errorsOf("a")).toEqual([
+		expect.stringMatching(/^b.yaml:4:5 E_PROFILE_CYCLE .*a.yaml → .*b.yaml → .*a.yaml/),
+	]);
+	await put("profiles/c.yaml", `${HEAD}extends: [aa.yaml]\n`);
+	expect(await errorsOf("c")).toEqual([
+		expect.stringMatching(/^c.yaml:3:11 E_PROFILE_EXTENDS .*Did you mean `.*a.yaml`/),
+	]);
+});
+
+test("errors of several files and several kinds come together", async () => {
+	await put("profiles/parts/p.yaml", `${HEAD}arch: mips\nfipps: true\n`);
+	await put(
+		"profiles/x.yaml",
+		`${HEAD}extends: [parts/p.yaml, nix.yaml]\nproduct: 7\naudience: "a\\tb"\noverlays: [gone]\nbase: bare\n`,
+	);
+	expect((await errorsOf("x")).map((e) => e.split(" ").slice(0, 2).join(" "))).toEqual([
+		"x.yaml:4:10 E_PROFILE_VALUE",
+		"x.yaml:5:11 E_PROFILE_VALUE",
+		"p.yaml:3:7 E_PROFILE_VALUE",
+		"p.yaml:4:1 E_PROFILE_KEY",
+		"x.yaml:3:25 E_PROFILE_EXTENDS",
+		"x.yaml:6:12 E_OVERLAY_NOT_FOUND",
+	]);
+	await put("profiles/x.yaml", HEAD);
+	expect(await errorsOf("x")).toEqual(
+		["product", "version", "arch", "base"].map((key) =>
+			expect.stringContaining(`E_PROFILE_VALUE \`${key}\` is set neither`),
+		),
+	);
+});
+
+test("BASE overrides the profile's base, and a wrong one is not blamed on the file", async () => {
+	await put("profiles/bases/other.yaml", base("other", "null"));
+	await put("profiles/x.yaml", FULL);
+	expect((await loadProfile(root, "x", { base: "other" })).profile.base).toBe("other");
+	expect(await errorsOf("x", { base: "othr" })).toEqual([
+		expect.stringMatching(/^-:undefined:undefined E_BASE_NOT_FOUND .*`other`/),
+	]);
+	expect(await errorsOf("y")).toEqual([
+		expect.stringMatching(/E_PROFILE_NOT_FOUND There is no profile `y`\. Did you mean `x`/),
+	]);
+	expect(await errorsOf("nothing/y.yaml")).toEqual([expect.stringMatching(/E_PROFILE_NOT_FOUND There is no file/)]);
+});
