@@ -39,8 +39,12 @@ export const applianceConfig = z.strictObject({
 	network: z
 		.strictObject({
 			expose: z.enum(["loopback", "lan"]).default("loopback").describe("`lan`: TLS on every address, with the device's own certificate"),
-			registryPort: z.int().min(0).max(65535).default(5000),
-			statusPort: z.int().min(0).max(65535).default(8080),
+			registryPort: z.int().min(0).max(65535).default(5000).describe("Port of the registry; 0: any free one"),
+			statusPort: z.int().min(0).max(65535).default(8080).describe("Port of the status endpoint; 0: any free one"),
+			names: z
+				.array(z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, "a host name in lower case"))
+				.default([])
+				.describe("Further host names that clients use for this machine"),
 		})
 		.prefault({}),
 	consoles: z.array(z.string()).default([]).describe("Terminals that get the few plain lines of state, such as /dev/tty1"),

@@ -19,6 +19,7 @@ const TABLE = {
 	E_NAME_CONFLICT: [2, "Two packs give one name different digests", "Rename one of them, or bring both to the same digest."],
 	E_PACK: [2, "A pack cannot be built from what it names", "Correct the pack's definition."],
 	E_REGISTRY_AUTH: [2, "The registry refused the credentials", "Check the file that REGISTRY_AUTH_FILE names."],
+	E_HOST: [2, "The request names a host that is not this machine", "Use an address that the console shows, or add the name to `network.names`."],
 	E_INPUTS: [2, "The inputs file does not fit this build", "Use the X.inputs.json of the same commit and profile."],
 	// Unsupported (3)
 	E_HOST_ARCH: [3, "This host's architecture is not supported", "Build on x86_64 or aarch64 Linux."],
@@ -56,6 +57,7 @@ const TABLE = {
 	E_ALG_MISMATCH: [6, "The signature's algorithm is not the key's", "Fetch the file again from its source."],
 	E_THRESHOLD: [6, "Too few trusted keys signed this", "Get the missing signatures from your vendor."],
 	E_TRUNCATED: [6, "The file ends too early", "Copy it again; the medium may be damaged."],
+	E_SOURCE_CHANGED: [6, "The file changed while it was being read", "Let nothing write to it, then run again."],
 	E_TRAILING: [6, "There are bytes behind the end of the bundle", "Copy it again from its source."],
 	E_INDEX: [6, "The bundle's index is not well-formed", "Copy it again from its source."],
 	E_SEEK_TABLE: [6, "The seek table does not agree with the signed index", "Copy the bundle again from its source."],

@@ -1,0 +1,133 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { FastifyInstance } from "fastify";
+import type { ApplianceConfig } from "../bundle/appliance.ts";
+import { BringUp } from "./bring-up.ts";
+import { showOnConsoles } from "./console/console.ts";
+import { listen, renewTls } from "./http/app.ts";
+import { addresses, ownHosts } from "./http/hosts.ts";
+import { type KernelLine, readKernelLine } from "./load/kernel.ts";
+import { fipsStatus } from "./preflight/fips.ts";
+import { createRegistry } from "./registry/registry.ts";
+import { writeStatusFile } from "./status/file.ts";
+import { createStatus } from "./status/server.ts";
+import { State } from "./status/state.ts";
+import { volume } from "./store/files.ts";
+import { lockStore } from "./store/lock.ts";
+import { type Certificate, deviceCertificate } from "./tls/certificate.ts";
+
+const ADDRESS_CHECK_MS = 5_000;
+const STATUS_CONNECTIONS = 32;
+const REGISTRY_CONNECTIONS = 256;
+
+export interface Agent {
+	readonly state: State;
+	/** Resolves when the first attempt to bring the content up has ended, well or not. */
+	readonly settled: Promise<void>;
+	stop(): Promise<void>;
+}
+
+/**
+ * Starts the agent: takes the store, opens status and registry, shows the state on file and consoles, and brings the content
+ * up in the background. Bad hardware or content does not end it: it stays and tells. Errors: E_BUSY, E_CONFIG, E_IO, E_TOOL_*.
+ */
+export async function startAgent(config: ApplianceConfig, kernel?: KernelLine): Promise<Agent> {
+	await mkdir(config.store, { recursive: true });
+	const lock = await lockStore(config.store);
+	const line = kernel ?? (await readKernelLine());
+	const state = await initialState(config, line);
+	const closers: (() => Promise<unknown> | unknown)[] = [() => lock.close()];
+	try {
+		closers.push(await writeStatusFile(state, config.run));
+		closers.push(await showOnConsoles(state, config.consoles));
+		const bringUp = new BringUp(config, line, state);
+		closers.push(...(await openEndpoints(config, state, bringUp)));
+		return {
+			state,
+			settled: bringUp.run(),
+			stop: async () => {
+				for (const close of closers.reverse()) await close();
+			},
+		};
+	} catch (error) {
+		state.fail("start", error);
+		for (const close of closers.reverse()) await close();
+		throw error;
+	}
+}
+
+/** Opens status and registry, and keeps addresses and certificate up to date. Gives what closes them. */
+async function openEndpoints(config: ApplianceConfig, state: State, bringUp: BringUp) {
+	const { expose, registryPort, statusPort, names } = config.network;
+	const folder = join(config.store, "state", "tls");
+	let hosts = ownHosts(names);
+	let tls: Certificate | undefined = expose === "lan" ? await deviceCertificate(folder, hosts) : undefined;
+
+	const options = { tls, hosts: () => hosts };
+	const status = createStatus(state, () => tls, { ...options, maxConnections: STATUS_CONNECTIONS });
+	const registry = createRegistry(bringUp, { ...options, maxConnections: REGISTRY_CONNECTIONS });
+	const ports = {
+		status: await listen(status, expose, statusPort),
+		registry: await listen(registry, expose, registryPort),
+	};
+	const tell = () => {
+		const list = expose === "lan" ? addresses() : ["127.0.0.1"];
+		const url = (port: number) => `${tls ? "https" : "http"}://${bracket(list[0] ?? "127.0.0.1")}:${port}`;
+		state.update({
+			addresses: list,
+			urls: { status: `${url(ports.status)}/`, registry: `${url(ports.registry)}/v2/` },
+			tlsSha256: tls?.sha256 ?? null,
+		});
+	};
+	tell();
+
+	const timer = setInterval(async () => {
+		const now = ownHosts(names);
+		if (now.join() === hosts.join()) return;
+		hosts = now;
+		try {
+			if (tls) tls = await renew(folder, hosts, [status, registry]);
+			state.condition("network");
+		} catch (error) {
+			state.fail("network", error, "degraded");
+		}
+		tell();
+	}, ADDRESS_CHECK_MS);
+	return [() => clearInterval(timer), () => status.close(), () => registry.close()];
+}
+
+async function renew(folder: string, hosts: readonly string[], apps: readonly FastifyInstance[]): Promise<Certificate> {
+	const tls = await deviceCertificate(folder, hosts);
+	for (const app of apps) renewTls(app, tls);
+	return tls;
+}
+
+function bracket(address: string): string {
+	return address.includes(":") ? `[${address}]` : address;
+}
+
+async function initialState(config: ApplianceConfig, kernel: KernelLine): Promise<State> {
+	const { product, version, profile, arch, buildId } = config;
+	return new State({
+		stage: "booting",
+		since: new Date().toISOString(),
+		progress: { blobsDone: 0, blobsTotal: 0, bytesDone: 0, bytesTotal: 0 },
+		conditions: [],
+		lastError: null,
+		product,
+		version,
+		profile,
+		arch,
+		buildId,
+		rootId: kernel.rootId,
+		fips: await fipsStatus(config),
+		developmentKey: false,
+		store: { path: config.store, kind: (await volume(config.store)).kind },
+		release: null,
+		bundles: [],
+		mediumCheck: null,
+		addresses: [],
+		urls: { registry: null, status: null },
+		tlsSha256: null,
+	});
+}

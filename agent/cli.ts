@@ -1,0 +1,80 @@
+import { writeFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { SlipwayError, SlipwayErrors } from "../bundle/errors.ts";
+import { startAgent } from "./agent.ts";
+import { readConfig } from "./config/read.ts";
+import { probe } from "./preflight/probe.ts";
+import { slipwayErrors } from "./status/state.ts";
+
+const USAGE = `Usage: slipway agent --config FILE
+       slipway agent --probe FILE
+
+Verifies the content that FILE names, loads it into a local store and serves it as a read-only OCI registry.
+
+  --config FILE   configuration, YAML or JSON (docs/agent.md)
+  --probe FILE    write what hardware this machine has to FILE, and end
+  --debug         show where an unexpected error came from
+  --help          this text
+`;
+
+async function main(argv: readonly string[]): Promise<void> {
+	const options = parse(argv);
+	if (options.help) {
+		process.stdout.write(USAGE);
+	} else if (options.probe !== undefined) {
+		await writeFile(options.probe, `${JSON.stringify(await probe(), null, "\t")}\n`);
+	} else if (options.config !== undefined) {
+		await serve(options.config);
+	} else {
+		throw new SlipwayError("E_USAGE", "--config is missing.", { next: "Run `slipway agent --help`." });
+	}
+}
+
+async function serve(file: string): Promise<void> {
+	const agent = await startAgent(await readConfig(file));
+	let stage = "";
+	const tell = () => {
+		const { status } = agent.state;
+		if (status.stage === stage) return;
+		stage = status.stage;
+		const faults = status.conditions.filter((c) => !c.ok).map((c) => ({ code: c.code, cause: c.cause, next: c.next }));
+		process.stdout.write(`${JSON.stringify({ stage, urls: status.urls, ...(faults.length > 0 ? { faults } : {}) })}\n`);
+	};
+	agent.state.subscribe(tell);
+	tell();
+	for (const signal of ["SIGTERM", "SIGINT"] as const) {
+		process.once(signal, () => void agent.stop().finally(() => process.exit(0)));
+	}
+}
+
+function parse(argv: readonly string[]) {
+	try {
+		return parseArgs({
+			args: [...argv],
+			options: {
+				config: { type: "string" },
+				probe: { type: "string" },
+				debug: { type: "boolean" },
+				help: { type: "boolean", short: "h" },
+			},
+		}).values;
+	} catch (error) {
+		throw new SlipwayError("E_USAGE", (error as Error).message, { next: "Run `slipway agent --help`." });
+	}
+}
+
+/** Prints every error as `file:line:col: CODE: cause` and what to do next; gives the exit code. */
+function report(error: unknown, debug: boolean): number {
+	const errors = slipwayErrors(error);
+	for (const e of errors) {
+		const place = e.at === undefined ? "" : `${e.at.file}:${e.at.line}:${e.at.col}: `;
+		process.stderr.write(`${place}${e.code}: ${e.message}\n  Next: ${e.next}\n`);
+		if (debug) process.stderr.write(`${(e.cause as Error | undefined)?.stack ?? e.stack}\n`);
+	}
+	return error instanceof SlipwayErrors ? error.exitCode : (errors[0]?.exitCode ?? 5);
+}
+
+const argv = process.argv.slice(2);
+main(argv).catch((error: unknown) => {
+	process.exit(report(error, argv.includes("--debug")));
+});

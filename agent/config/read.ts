@@ -1,0 +1,66 @@
+import { readFile } from "node:fs/promises";
+import { closest } from "fastest-levenshtein";
+import { LineCounter, parseDocument } from "yaml";
+import type { z } from "zod";
+import { type ApplianceConfig, applianceConfig } from "../../bundle/appliance.ts";
+import { type Place, SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
+
+/**
+ * Reads the agent's configuration, YAML or JSON (which is YAML). Every fault of the file is reported at once, each with
+ * its line and column. Errors: E_CONFIG.
+ */
+export async function readConfig(file: string): Promise<ApplianceConfig> {
+	const text = await readFile(file, "utf8").catch((cause: NodeJS.ErrnoException) => {
+		throw new SlipwayError("E_CONFIG", `${file} cannot be read: ${cause.code}.`, { cause });
+	});
+	const lines = new LineCounter();
+	const document = parseDocument(text, { lineCounter: lines, strict: true, uniqueKeys: true });
+	const at = (offset: number): Place => ({ file, ...lines.linePos(offset) });
+	if (document.errors.length > 0) {
+		throw new SlipwayErrors(
+			document.errors.map((e) => new SlipwayError("E_CONFIG", firstLine(e.message), { at: at(e.pos[0]) })),
+		);
+	}
+	const parsed = applianceConfig.safeParse(document.toJS({ maxAliasCount: 10 }));
+	if (parsed.success) return parsed.data;
+
+	/** Where a path stands in the text; for a missing key the place of its parent. */
+	const place = (path: readonly PropertyKey[]): Place => {
+		for (let n = path.length; n >= 0; n--) {
+			const node = document.getIn(path.slice(0, n), true) as { range?: [number, number, number] } | undefined;
+			if (node?.range) return at(node.range[0]);
+		}
+		return { file, line: 1, col: 1 };
+	};
+	throw new SlipwayErrors(parsed.error.issues.flatMap((issue) => describe(issue, place)));
+}
+
+function describe(issue: z.core.$ZodIssue, place: (path: readonly PropertyKey[]) => Place): SlipwayError[] {
+	if (issue.code !== "unrecognized_keys") {
+		const name = issue.path.join(".") || "the file";
+		return [new SlipwayError("E_CONFIG", `${name}: ${issue.message}.`, { at: place(issue.path) })];
+	}
+	const valid = keysAt(issue.path);
+	return issue.keys.map((key) => {
+		const hint = valid.length > 0 ? ` Did you mean ${closest(key, valid)}?` : "";
+		return new SlipwayError("E_CONFIG", `${[...issue.path, key].join(".")} is not a key of the configuration.${hint}`, {
+			at: place([...issue.path, key]),
+		});
+	});
+}
+
+/** Valid keys of the object at `path`, from the schema's own JSON Schema. */
+function keysAt(path: readonly PropertyKey[]): string[] {
+	type Node = { properties?: Record<string, Node>; anyOf?: Node[] };
+	let node: Node | undefined = applianceConfig.toJSONSchema({ io: "input" }) as Node;
+	for (const step of path) {
+		const object: Node | undefined = node?.properties ? node : node?.anyOf?.find((n) => n.properties);
+		node = object?.properties?.[String(step)];
+	}
+	const object = node?.properties ? node : node?.anyOf?.find((n) => n.properties);
+	return Object.keys(object?.properties ?? {});
+}
+
+function firstLine(text: string): string {
+	return text.split("\n", 1)[0] ?? text;
+}

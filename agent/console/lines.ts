@@ -1,0 +1,36 @@
+import type { Status } from "../status/state.ts";
+
+/**
+ * What a console shows, a few plain lines. `slipway: key=value` lines are also for programs that read a serial port
+ * (the boot command): `state`, and `tls-sha256` when there is TLS.
+ */
+export function consoleLines(status: Status): string[] {
+	const faults = status.conditions.filter((c) => !c.ok);
+	const lines = [
+		`${status.product} ${status.version}${status.buildId === "" ? "" : ` (build ${status.buildId.slice(0, 12)})`}`,
+		...faults.flatMap((c) => [`${c.code}: ${c.cause}`, `  Next: ${c.next}`]),
+		...(status.addresses.length > 0 ? [`Addresses: ${status.addresses.join(" ")}`] : []),
+		...(status.urls.status === null ? [] : [`Status:    ${status.urls.status}`]),
+		...(status.urls.registry === null ? [] : [`Registry:  ${status.urls.registry}`]),
+		...(status.store.kind === "ephemeral"
+			? ["Store: ephemeral (no data disk); content is loaded again at every start."]
+			: []),
+		...(status.developmentKey ? ["Signed with a development key: not for production."] : []),
+		...(status.fips.required ? [status.fips.statement] : []),
+		...(status.mediumCheck === null ? [] : [medium(status.mediumCheck)]),
+		...(status.tlsSha256 === null ? [] : [`slipway: tls-sha256=${status.tlsSha256}`]),
+		`slipway: state=${status.stage}`,
+	];
+	return lines.map(printable);
+}
+
+function medium(check: NonNullable<Status["mediumCheck"]>): string {
+	if (check.bad.length > 0)
+		return `Medium check: DAMAGED, ${check.bad.length} of ${check.total} files: ${check.bad.slice(0, 5).join(", ")}`;
+	return check.done < check.total ? "Medium check: running" : `Medium check: all ${check.total} files are good.`;
+}
+
+/** Terminals obey control characters: only printable ASCII leaves. */
+export function printable(text: string): string {
+	return text.replace(/[^\x20-\x7e]/g, "?");
+}

@@ -1,0 +1,88 @@
+import { createServer as createHttp, type Server, type ServerOptions } from "node:http";
+import { createServer as createHttps, Server as HttpsServer } from "node:https";
+import Fastify, { type FastifyInstance } from "fastify";
+import { SlipwayError } from "../../bundle/errors.ts";
+import type { Certificate } from "../tls/certificate.ts";
+import { hostOf } from "./hosts.ts";
+
+export interface AppOptions {
+	/** With it the app speaks TLS only. */
+	readonly tls: Certificate | undefined;
+	/** Hosts that requests may name; asked at each request, because addresses change. */
+	readonly hosts: () => readonly string[];
+	readonly maxConnections: number;
+	/** Turns a path as the client wrote it into one that the routes match. */
+	readonly rewriteUrl?: (url: string) => string;
+}
+
+const HTTP_LIMITS: ServerOptions = {
+	maxHeaderSize: 8192,
+	headersTimeout: 10_000,
+	requestTimeout: 10_000,
+	keepAliveTimeout: 15_000,
+	connectionsCheckingInterval: 2_000,
+};
+
+/**
+ * An HTTP server with the limits that every endpoint of the agent has: small headers, no bodies to speak of, time-outs, a
+ * cap on connections, and no request for another host's name (DNS rebinding). No CORS headers, ever.
+ */
+export function createApp(options: AppOptions): FastifyInstance {
+	const app = Fastify({
+		bodyLimit: 64 * 1024,
+		routerOptions: { maxParamLength: 1024 },
+		rewriteUrl: (request) => options.rewriteUrl?.(request.url ?? "/") ?? request.url ?? "/",
+		clientErrorHandler: (error, socket) => {
+			const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+			if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+		},
+		serverFactory: (handler) => {
+			const server = options.tls
+				? (createHttps({ ...HTTP_LIMITS, ...tlsOptions(options.tls) }, handler) as unknown as Server)
+				: createHttp(HTTP_LIMITS, handler);
+			server.maxConnections = options.maxConnections;
+			server.setTimeout(60_000); // a client that neither reads nor writes
+			return server;
+		},
+	});
+	app.addHook("onRequest", async (request, reply) => {
+		reply.header("x-content-type-options", "nosniff");
+		const host = hostOf(request.headers.host);
+		if (host === undefined || !options.hosts().includes(host)) {
+			throw new SlipwayError("E_HOST", "The request names another host.");
+		}
+	});
+	return app;
+}
+
+function tlsOptions(tls: Certificate) {
+	return { key: tls.key, cert: tls.cert, minVersion: "TLSv1.2" } as const;
+}
+
+/** Uses another certificate for new connections. */
+export function renewTls(app: FastifyInstance, tls: Certificate): void {
+	if (app.server instanceof HttpsServer) app.server.setSecureContext(tlsOptions(tls));
+}
+
+/**
+ * Starts to listen and gives the port. Loopback, or every address: IPv6 and IPv4, or IPv4 alone where IPv6 is off.
+ * Errors: E_IO when the port is taken.
+ */
+export async function listen(app: FastifyInstance, expose: "loopback" | "lan", port: number): Promise<number> {
+	const on = (host: string) => app.listen({ host, port });
+	try {
+		if (expose === "loopback") await on("127.0.0.1");
+		else await on("::").catch((error) => (isNoIpv6(error) ? on("0.0.0.0") : Promise.reject(error)));
+	} catch (cause) {
+		const code = (cause as NodeJS.ErrnoException).code;
+		throw new SlipwayError("E_IO", `Cannot listen on port ${port}: ${code}.`, {
+			next: "Free the port, or choose another under `network`.",
+			cause,
+		});
+	}
+	return (app.server.address() as { port: number }).port;
+}
+
+function isNoIpv6(error: NodeJS.ErrnoException): boolean {
+	return error.code === "EAFNOSUPPORT" || error.code === "EADDRNOTAVAIL";
+}

@@ -1,0 +1,68 @@
+import { access, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { verifyEnvelope } from "../../bundle/dsse.ts";
+import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
+import { type BundleIndex, type ContentRelease, PAYLOAD_TYPE } from "../../bundle/index-schema.ts";
+import { openBundle } from "../../bundle/reader.ts";
+import { signatureName } from "../../bundle/signature-file.ts";
+import type { Trust } from "../../bundle/trust.ts";
+import { slipwayErrors } from "../status/state.ts";
+
+/** A bundle file whose signed index is verified; its frames and its whole-file signature are not yet. */
+export interface Candidate {
+	readonly path: string;
+	readonly file: string;
+	readonly index: BundleIndex;
+	readonly indexDigest: string;
+}
+
+/**
+ * Finds the release's bundles in the content folder by their index digests, never by file names. A bundle file that is not
+ * in the release refuses the set, as does a required bundle that is missing; every fault is told at once.
+ * Errors: E_MEDIA, E_UNSIGNED, E_DENIED, E_RELEASE_SET and those of reading an index.
+ */
+export async function findCandidates(content: string, release: ContentRelease, trust: Trust): Promise<Candidate[]> {
+	const files = (await readdir(content).catch(() => [])).filter((file) => file.endsWith(".zst")).sort();
+	if (files.length === 0) throw new SlipwayError("E_MEDIA", `There are no bundles in ${content}.`);
+	const found: Candidate[] = [];
+	const faults: SlipwayError[] = [];
+	for (const file of files) {
+		try {
+			const candidate = await readCandidate(content, file, trust);
+			const twin = found.find((other) => other.indexDigest === candidate.indexDigest);
+			if (twin) throw new SlipwayError("E_RELEASE_SET", `${file} and ${twin.file} are the same bundle.`);
+			if (!release.bundles.some((bundle) => bundle.indexDigest === candidate.indexDigest)) {
+				throw new SlipwayError("E_RELEASE_SET", `${file} is not in the content release ${release.version}.`);
+			}
+			found.push(candidate);
+		} catch (error) {
+			faults.push(...slipwayErrors(error));
+		}
+	}
+	for (const bundle of release.bundles) {
+		if (bundle.required && !found.some((candidate) => candidate.indexDigest === bundle.indexDigest)) {
+			faults.push(
+				new SlipwayError("E_RELEASE_SET", `The required bundle ${bundle.name} ${bundle.version} is missing.`),
+			);
+		}
+	}
+	if (faults.length > 0) throw new SlipwayErrors(faults, "The content is not the release's.");
+	return found;
+}
+
+async function readCandidate(content: string, file: string, trust: Trust): Promise<Candidate> {
+	const path = join(content, file);
+	await access(join(content, signatureName(file))).catch(() => {
+		throw new SlipwayError("E_UNSIGNED", `${file} has no signature file ${signatureName(file)}.`);
+	});
+	const bundle = await openBundle(path);
+	try {
+		verifyEnvelope(bundle.envelope, bundle.payload, PAYLOAD_TYPE.bundleIndex, trust.release);
+		if (trust.release.denyIndexes.has(bundle.indexDigest)) {
+			throw new SlipwayError("E_DENIED", `${file} is on the denylist (index ${bundle.indexDigest}).`);
+		}
+		return { path, file, index: bundle.index, indexDigest: bundle.indexDigest };
+	} finally {
+		await bundle.close();
+	}
+}

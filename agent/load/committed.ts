@@ -1,0 +1,85 @@
+import { sha256Hex } from "../../bundle/digest.ts";
+import { parseDetachedEnvelope, verifyEnvelope } from "../../bundle/dsse.ts";
+import { SlipwayError } from "../../bundle/errors.ts";
+import { parseIndex } from "../../bundle/index-check.ts";
+import { type BundleIndex, PAYLOAD_TYPE } from "../../bundle/index-schema.ts";
+import { readRelease } from "../../bundle/release.ts";
+import type { Trust } from "../../bundle/trust.ts";
+import { buildView } from "../registry/build-view.ts";
+import type { BlobSource } from "../registry/lookup.ts";
+import type { View } from "../registry/view.ts";
+import type { Store } from "../store/store.ts";
+import { checkRoot, type SignedRelease } from "./release.ts";
+
+export interface Committed {
+	readonly release: SignedRelease;
+	readonly bundles: readonly { readonly index: BundleIndex; readonly indexDigest: string }[];
+	readonly development: boolean;
+	readonly view: View;
+}
+
+/**
+ * The committed set, proved anew: the signed release and indexes that the catalog points to are verified with the keys of
+ * today, and every blob must be there as it was recorded. So neither the catalog nor the disk alone can make a name visible.
+ * Undefined when nothing is committed. Errors: those of verification, E_BLOB_MISSING, E_DENIED, E_RELEASE_SET, E_RELEASE_ROOT.
+ */
+export async function openCommitted(
+	store: Store,
+	source: BlobSource,
+	trust: Trust,
+	rootId: string | null,
+): Promise<Committed | undefined> {
+	const catalog = store.catalog;
+	if (catalog === undefined) return undefined;
+	const bytes = await store.readSigned(`${catalog.release}.release.json`);
+	const release = { ...readRelease(bytes, trust.release), bytes };
+	if (release.digest !== catalog.release)
+		throw new SlipwayError("E_RELEASE_SET", "The store's release is not its catalog's.");
+	checkRoot(release.release, rootId);
+	for (const bundle of release.release.bundles) {
+		if (bundle.required && !catalog.bundles.includes(bundle.indexDigest)) {
+			throw new SlipwayError("E_RELEASE_SET", `The required bundle ${bundle.name} is not in the store.`);
+		}
+	}
+	const bundles: { index: BundleIndex; indexDigest: string; development: boolean }[] = [];
+	for (const indexDigest of catalog.bundles) {
+		if (!release.release.bundles.some((bundle) => bundle.indexDigest === indexDigest)) {
+			throw new SlipwayError("E_RELEASE_SET", `The store's bundle ${indexDigest} is not in its release.`);
+		}
+		bundles.push(await readIndex(store, trust, indexDigest));
+	}
+	for (const { index } of bundles) await checkPresent(store, index);
+	return {
+		release,
+		bundles,
+		development: release.development || bundles.some((bundle) => bundle.development),
+		view: await buildView(
+			bundles.flatMap(({ index }) => index.names),
+			source,
+		),
+	};
+}
+
+async function readIndex(store: Store, trust: Trust, indexDigest: string) {
+	const payload = await store.readSigned(`${indexDigest}.index.json`);
+	if (sha256Hex(payload) !== indexDigest)
+		throw new SlipwayError("E_DIGEST_MISMATCH", `The stored index ${indexDigest} is damaged.`);
+	if (trust.release.denyIndexes.has(indexDigest))
+		throw new SlipwayError("E_DENIED", `The stored index ${indexDigest} is denied.`);
+	const envelope = parseDetachedEnvelope(await store.readSigned(`${indexDigest}.envelope.json`));
+	const { development } = verifyEnvelope(envelope, payload, PAYLOAD_TYPE.bundleIndex, trust.release);
+	return { index: parseIndex(payload), indexDigest, development };
+}
+
+async function checkPresent(store: Store, index: BundleIndex): Promise<void> {
+	for (const { digest, size } of index.blobs) {
+		if ((await store.trusted(digest, size)) !== undefined) continue;
+		throw new SlipwayError(
+			"E_BLOB_MISSING",
+			`The blob ${digest} of ${index.name} is missing in the store, or was changed.`,
+			{
+				next: "Nothing to do while the medium is inserted: the blob is loaded again.",
+			},
+		);
+	}
+}

@@ -1,0 +1,93 @@
+import { SlipwayError } from "../../bundle/errors.ts";
+import type { Trust } from "../../bundle/trust.ts";
+import { type VerifiedBundle, verifyBundle } from "../../bundle/verify.ts";
+import type { BundleStatus, State } from "../status/state.ts";
+import type { Evidence } from "../store/evidence.ts";
+import { Ingest } from "../store/ingest.ts";
+import type { Store } from "../store/store.ts";
+import type { Candidate } from "./candidates.ts";
+import type { SignedRelease } from "./release.ts";
+
+/**
+ * Verifies every bundle of the set and takes its blobs into the store, each bundle in one pass over its file; the catalog is
+ * written, and with it the set becomes visible, only when every bundle is verified whole, signature file included, and
+ * durable. Errors: those of verifyBundle, E_RELEASE_SET when a bundle changes meanwhile, E_IO, E_NO_SPACE.
+ */
+export async function loadSet(
+	store: Store,
+	trust: Trust,
+	release: SignedRelease,
+	candidates: readonly Candidate[],
+	state: State,
+): Promise<void> {
+	const sizes = new Map(candidates.flatMap(({ index }) => index.blobs.map((b) => [b.digest, b.size] as const)));
+	const present = new Set<string>();
+	for (const [digest, size] of sizes) if (await store.trusted(digest, size)) present.add(digest);
+
+	const progress = startProgress(state, candidates);
+	const ingest = new Ingest(store);
+	try {
+		for (const candidate of candidates) {
+			markBundle(state, candidate.indexDigest, "verifying");
+			const taken: string[] = [];
+			const verified = await verifyBundle(candidate.path, trust, {
+				onBlobChunk: (digest, chunk) => {
+					progress.bytes(chunk.length);
+					return present.has(digest) ? undefined : ingest.chunk(digest, chunk);
+				},
+				onBlob: async (digest) => {
+					progress.blob();
+					if (present.has(digest)) return;
+					taken.push(digest);
+					await ingest.done(digest);
+				},
+			});
+			if (verified.indexDigest !== candidate.indexDigest) {
+				throw new SlipwayError("E_RELEASE_SET", `${candidate.file} changed while it was read.`);
+			}
+			await ingest.settle();
+			await keepIndex(store, verified);
+			for (const digest of taken) present.add(digest); // a later bundle may share it
+			markBundle(state, candidate.indexDigest, "verified");
+		}
+	} catch (error) {
+		await ingest.abort();
+		throw error;
+	}
+	await store.keepSigned(`${release.digest}.release.json`, release.bytes);
+	const blobs: Record<string, Evidence> = {};
+	for (const [digest, size] of sizes) {
+		const evidence = await store.trusted(digest, size);
+		if (evidence === undefined)
+			throw new SlipwayError("E_IO", `The blob ${digest} changed in the store during the load.`);
+		blobs[digest] = evidence;
+	}
+	await store.commit({ format: 1, release: release.digest, bundles: candidates.map((c) => c.indexDigest), blobs });
+}
+
+async function keepIndex(store: Store, verified: VerifiedBundle): Promise<void> {
+	await store.keepSigned(`${verified.indexDigest}.index.json`, verified.payload);
+	await store.keepSigned(`${verified.indexDigest}.envelope.json`, Buffer.from(JSON.stringify(verified.envelope)));
+}
+
+function startProgress(state: State, candidates: readonly Candidate[]) {
+	const blobs = candidates.flatMap(({ index }) => index.blobs);
+	const bytesTotal = blobs.reduce((sum, blob) => sum + blob.size, 0);
+	let now = { blobsDone: 0, blobsTotal: blobs.length, bytesDone: 0, bytesTotal };
+	const set = (change: Partial<typeof now>) => {
+		now = { ...now, ...change };
+		state.update({ progress: now });
+	};
+	set({});
+	return {
+		bytes: (count: number) => set({ bytesDone: now.bytesDone + count }),
+		blob: () => set({ blobsDone: now.blobsDone + 1 }),
+	};
+}
+
+/** Sets the state of the bundle with that index digest; those that are `verifying` when a load fails become `bad`. */
+export function markBundle(state: State, indexDigest: string, to: BundleStatus["state"]): void {
+	state.update({
+		bundles: state.status.bundles.map((b) => (b.indexDigest === indexDigest ? { ...b, state: to } : b)),
+	});
+}

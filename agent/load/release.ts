@@ -1,0 +1,55 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { SlipwayError } from "../../bundle/errors.ts";
+import type { ContentRelease, IsoRelease } from "../../bundle/index-schema.ts";
+import { readIsoRelease, readRelease } from "../../bundle/release.ts";
+import type { Trust } from "../../bundle/trust.ts";
+
+export interface SignedRelease {
+	readonly release: ContentRelease;
+	/** SHA-256 of the payload. */
+	readonly digest: string;
+	readonly development: boolean;
+	/** The file's bytes. */
+	readonly bytes: Buffer;
+}
+
+/** Reads `release.dsse.json` of the content folder and checks its signatures. Errors: E_MEDIA, E_RELEASE, those of readRelease. */
+export async function readContentRelease(content: string, trust: Trust): Promise<SignedRelease> {
+	const bytes = await readFile(join(content, "release.dsse.json")).catch((cause: NodeJS.ErrnoException) => {
+		if (cause.code !== "ENOENT") throw cause;
+		throw new SlipwayError("E_MEDIA", `There is no content release (release.dsse.json) in ${content}.`, { cause });
+	});
+	return { ...readRelease(bytes, trust.release), bytes };
+}
+
+/** Refuses a release that lists root images without this one. A machine without a root image id takes any. Errors: E_RELEASE_ROOT. */
+export function checkRoot(release: ContentRelease, rootId: string | null): void {
+	if (rootId === null || release.roots.length === 0 || release.roots.includes(rootId)) return;
+	throw new SlipwayError(
+		"E_RELEASE_ROOT",
+		`The content release ${release.version} fits other root images than this one (${rootId.slice(0, 12)}).`,
+	);
+}
+
+/**
+ * The signed list of the ISO that the content folder stands on, if it stands on one: it must be for the root image that was
+ * booted and name the content release. Errors: E_RELEASE_ROOT, E_RELEASE_SET, those of readIsoRelease.
+ */
+export async function readMediumRelease(
+	content: string,
+	trust: Trust,
+	rootId: string,
+	contentRelease: string,
+): Promise<IsoRelease | undefined> {
+	const bytes = await readFile(join(content, "..", ".disk", "iso-release.dsse.json")).catch(() => undefined);
+	if (bytes === undefined) return undefined;
+	const { release } = readIsoRelease(bytes, trust.release);
+	if (release.rootId !== rootId) {
+		throw new SlipwayError("E_RELEASE_ROOT", "The medium belongs to another root image than the one that was booted.");
+	}
+	if (release.contentRelease !== contentRelease) {
+		throw new SlipwayError("E_RELEASE_SET", "The content release on the medium is not the one its ISO release names.");
+	}
+	return release;
+}

@@ -1,0 +1,32 @@
+/** What the registry may show: built from verified signed indexes, replaced as a whole at a commit. */
+export type View = ReadonlyMap<string, Repository>;
+
+export interface Repository {
+	/** Tag → manifest digest. */
+	readonly tags: ReadonlyMap<string, string>;
+	readonly manifests: ReadonlyMap<string, ManifestEntry>;
+	/** Config and layer blobs that the repository's manifests refer to: digest → size. */
+	readonly blobs: ReadonlyMap<string, number>;
+	/** Subject digest → manifests that refer to it, by digest. */
+	readonly referrers: ReadonlyMap<string, readonly Referrer[]>;
+}
+
+export interface ManifestEntry {
+	readonly mediaType: string;
+	readonly size: number;
+}
+
+/** A descriptor as the referrers API lists it (distribution-spec 1.1, "Listing Referrers"). */
+export interface Referrer extends ManifestEntry {
+	readonly digest: string;
+	readonly artifactType?: string;
+	readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Looks a repository up. containerd's mirrors ask for `library/nginx?ns=docker.io`: the namespace is the original host,
+ * which our names begin with.
+ */
+export function findRepository(view: View, name: string, ns: string | undefined): Repository | undefined {
+	return (ns === undefined ? undefined : view.get(`${ns}/${name}`)) ?? view.get(name);
+}

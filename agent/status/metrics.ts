@@ -1,0 +1,65 @@
+import { Gauge, Registry } from "prom-client";
+import type { Stage, State } from "./state.ts";
+
+const STAGES: readonly Stage[] = ["booting", "preflight", "verifying", "serving", "ready", "degraded", "failed"];
+
+/** The state in the Prometheus text format. Base units; an own registry, so nothing of the process leaks in by default. */
+export function metrics(state: State): Registry {
+	const registry = new Registry();
+	const gauge = (name: string, help: string, collect: (gauge: Gauge) => void, labelNames: string[] = []) =>
+		new Gauge({
+			name: `slipway_${name}`,
+			help,
+			labelNames,
+			registers: [registry],
+			collect() {
+				this.reset();
+				collect(this);
+			},
+		});
+	gauge(
+		"info",
+		"Product, version and build of this appliance",
+		(g) => {
+			const { product, version, profile, buildId } = state.status;
+			g.set({ product, version, profile, build_id: buildId }, 1);
+		},
+		["product", "version", "profile", "build_id"],
+	);
+	gauge(
+		"stage",
+		"1 for the stage the agent is in",
+		(g) => {
+			for (const stage of STAGES) g.set({ stage }, stage === state.status.stage ? 1 : 0);
+		},
+		["stage"],
+	);
+	gauge(
+		"condition_ok",
+		"1 for a condition that holds, 0 for one that does not",
+		(g) => {
+			for (const c of state.status.conditions) g.set({ condition: c.name, code: c.code ?? "" }, c.ok ? 1 : 0);
+		},
+		["condition", "code"],
+	);
+	gauge(
+		"bundle_committed",
+		"1 for a bundle that is committed and served",
+		(g) => {
+			for (const b of state.status.bundles) {
+				g.set({ bundle: b.name, version: b.version, arch: b.arch }, b.state === "committed" ? 1 : 0);
+			}
+		},
+		["bundle", "version", "arch"],
+	);
+	gauge("load_blobs_done", "Blobs verified in the present load", (g) => g.set(state.status.progress.blobsDone));
+	gauge("load_blobs", "Blobs of the present load", (g) => g.set(state.status.progress.blobsTotal));
+	gauge("load_done_bytes", "Bytes verified in the present load", (g) => g.set(state.status.progress.bytesDone));
+	gauge("load_bytes", "Bytes of the present load", (g) => g.set(state.status.progress.bytesTotal));
+	gauge("fips_active", "1 when FIPS mode is proved", (g) => g.set(state.status.fips.active ? 1 : 0));
+	gauge("development_key", "1 when content is signed with a development key", (g) =>
+		g.set(state.status.developmentKey ? 1 : 0),
+	);
+	gauge("resident_memory_bytes", "Resident memory of the agent", (g) => g.set(process.memoryUsage.rss()));
+	return registry;
+}

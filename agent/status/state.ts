@@ -1,0 +1,136 @@
+import type { ApplianceConfig } from "../../bundle/appliance.ts";
+import { type ErrorCode, SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
+
+/** booting, preflight, verifying, serving, then ready; or degraded (a whole set is served, something else is wrong) or failed. */
+export type Stage = "booting" | "preflight" | "verifying" | "serving" | "ready" | "degraded" | "failed";
+
+/** One thing that was checked. `code`, `cause` and `next` say what is wrong and what to do; empty when `ok`. */
+export interface Condition {
+	readonly name: string;
+	readonly ok: boolean;
+	readonly code: ErrorCode | null;
+	readonly cause: string;
+	readonly next: string;
+}
+
+export interface Proof {
+	readonly name: string;
+	readonly ok: boolean;
+	readonly detail: string;
+}
+
+export interface FipsStatus {
+	readonly required: boolean;
+	readonly active: boolean;
+	readonly proofs: readonly Proof[];
+	readonly module: ApplianceConfig["fipsModule"];
+	/** What may be said about it, in one sentence. */
+	readonly statement: string;
+}
+
+export interface BundleStatus {
+	readonly name: string;
+	readonly version: string;
+	readonly arch: string;
+	readonly fips: boolean | "n/a";
+	readonly indexDigest: string;
+	readonly required: boolean;
+	readonly state: "pending" | "verifying" | "verified" | "committed" | "absent" | "bad";
+	readonly names: readonly string[];
+}
+
+/** Everything the agent has to say. HTTP, console, metrics and status.json are views of this one object. */
+export interface Status {
+	readonly stage: Stage;
+	/** RFC 3339, by the box's own clock. */
+	readonly since: string;
+	readonly progress: {
+		readonly blobsDone: number;
+		readonly blobsTotal: number;
+		readonly bytesDone: number;
+		readonly bytesTotal: number;
+	};
+	readonly conditions: readonly Condition[];
+	readonly lastError: { readonly code: ErrorCode; readonly cause: string; readonly next: string } | null;
+	readonly product: string;
+	readonly version: string;
+	readonly profile: string;
+	readonly arch: string;
+	readonly buildId: string;
+	/** Id of the root image, from the kernel line; null on a host that is not an appliance. */
+	readonly rootId: string | null;
+	readonly fips: FipsStatus;
+	/** Something here was signed with a development key. */
+	readonly developmentKey: boolean;
+	readonly store: { readonly path: string; readonly kind: "persistent" | "ephemeral" };
+	readonly release: { readonly version: string; readonly sequence: number; readonly digest: string } | null;
+	readonly bundles: readonly BundleStatus[];
+	/** Check of the medium asked for with slipway.check=1; null when it was not. */
+	readonly mediumCheck: { readonly done: number; readonly total: number; readonly bad: readonly string[] } | null;
+	readonly addresses: readonly string[];
+	readonly urls: { readonly registry: string | null; readonly status: string | null };
+	/** SHA-256 of the device certificate (DER), hex; null without TLS. */
+	readonly tlsSha256: string | null;
+}
+
+/** Holds the status and tells listeners of every change. */
+export class State {
+	#status: Status;
+	readonly #listeners: ((status: Status) => void)[] = [];
+
+	constructor(initial: Status) {
+		this.#status = initial;
+	}
+
+	get status(): Status {
+		return this.#status;
+	}
+
+	subscribe(listener: (status: Status) => void): void {
+		this.#listeners.push(listener);
+	}
+
+	update(change: Partial<Omit<Status, "stage" | "since">>): void {
+		this.#set({ ...this.#status, ...change });
+	}
+
+	enter(stage: Stage): void {
+		if (stage !== this.#status.stage) this.#set({ ...this.#status, stage, since: new Date().toISOString() });
+	}
+
+	/** Sets the condition of that name: fine, or wrong with the error's code, cause and next step. */
+	condition(name: string, error?: SlipwayError): void {
+		const condition =
+			error === undefined
+				? { name, ok: true, code: null, cause: "", next: "" }
+				: { name, ok: false, code: error.code, cause: error.message, next: error.next };
+		const others = this.#status.conditions.filter((c) => c.name !== name);
+		this.#set({
+			...this.#status,
+			conditions: [...others, condition],
+			...(error === undefined ? {} : { lastError: { code: error.code, cause: error.message, next: error.next } }),
+		});
+	}
+
+	/** Records every error in `error` as a condition (`name`, `name-2`, …) and enters `stage`. */
+	fail(name: string, error: unknown, stage: "failed" | "degraded" = "failed"): void {
+		for (const [i, e] of slipwayErrors(error).entries()) this.condition(i === 0 ? name : `${name}-${i + 1}`, e);
+		this.enter(stage);
+	}
+
+	#set(status: Status): void {
+		this.#status = status;
+		for (const listener of this.#listeners) listener(status);
+	}
+}
+
+/** The errors a person can act on in whatever was thrown; anything else is a defect and becomes E_INTERNAL or E_IO. */
+export function slipwayErrors(error: unknown): SlipwayError[] {
+	if (error instanceof SlipwayErrors) return error.errors;
+	if (error instanceof SlipwayError) return [error];
+	const code = (error as NodeJS.ErrnoException | null)?.code;
+	const message = error instanceof Error ? error.message : String(error);
+	if (code === "ENOSPC" || code === "EDQUOT") return [new SlipwayError("E_NO_SPACE", message, { cause: error })];
+	if (code !== undefined && /^E[A-Z0-9]+$/.test(code)) return [new SlipwayError("E_IO", message, { cause: error })];
+	return [new SlipwayError("E_INTERNAL", message, { cause: error })];
+}
