@@ -1,7 +1,7 @@
+import type { ArchiveResolve } from "../archive/resolve.ts";
 import type { BundleDefinition } from "../packs/definition.ts";
 import type { Base, Profile } from "../profile/schema.ts";
 import type { Signer } from "../signing/signer.ts";
-import type { ArchiveResolve } from "../archive/resolve.ts";
 
 /** A resolved build: everything that stages may read, gathered before the plan is made. */
 export interface Build {

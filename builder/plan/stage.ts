@@ -1,8 +1,19 @@
 import type { z } from "zod";
 import type { RunOptions, RunResult } from "../tools/run.ts";
 import type { Build } from "./build.ts";
+import type { Secret, SecretName } from "./secrets.ts";
 
-export const STAGE_NAMES = ["bootstrap", "overlay", "agent", "initrd", "root", "content", "boot", "iso", "attest"] as const;
+export const STAGE_NAMES = [
+	"bootstrap",
+	"overlay",
+	"agent",
+	"initrd",
+	"root",
+	"content",
+	"boot",
+	"iso",
+	"attest",
+] as const;
 export type StageName = (typeof STAGE_NAMES)[number];
 
 /**
@@ -22,6 +33,8 @@ export interface Stage<O = unknown> {
 	plan(build: Build): O;
 	/** Files and folders of the project whose bytes belong to the id: the stage's own code, overlays, the agent's source. Absolute paths. */
 	sources(build: Build): readonly string[];
+	/** Secrets that `run` may ask for; it gets no other. */
+	readonly secrets?: readonly SecretName[];
 	/** Free disk space that the stage wants, in bytes, checked before any work. */
 	space(build: Build): number;
 	run(context: StageContext<O>): Promise<void>;
@@ -30,6 +43,8 @@ export interface Stage<O = unknown> {
 export interface StageContext<O> {
 	readonly build: Build;
 	readonly options: O;
+	/** Ids of this stage and of all before it. */
+	readonly ids: Readonly<Partial<Record<StageName, string>>>;
 	/** Output folder of each stage named in `inputs`. Read only. */
 	readonly inputs: Readonly<Partial<Record<StageName, string>>>;
 	/** Empty folder for the output. It becomes the cache entry by one rename after `run` has returned. */
@@ -37,6 +52,10 @@ export interface StageContext<O> {
 	/** Scratch folder, removed afterwards whatever happens. */
 	readonly work: string;
 	readonly signal: AbortSignal;
+	/** Path of the stage's log file. */
+	readonly logFile: string;
+	/** A secret that the stage declares in `secrets`, masked in its log from then on; undefined when the user gave none. */
+	secret(name: SecretName): Promise<Secret | undefined>;
 	/** `run` of builder/tools with the stage's log, signal and secrets filled in. */
 	run(file: string, args: readonly string[], options?: RunOptions): Promise<RunResult>;
 	/** Writes a line to the stage's log. */

@@ -1,0 +1,131 @@
+import { mkdir, readdir, rm, symlink } from "node:fs/promises";
+import path from "node:path";
+import type { Monitor } from "../monitor/monitor.ts";
+import { lock } from "./lock.ts";
+import type { Plan, PlannedStage } from "./plan.ts";
+import { type BuildRecord, readRecord, writeRecord } from "./records.ts";
+import { removeTree } from "./remove-tree.ts";
+import { checkSpace } from "./space.ts";
+import type { StageName } from "./stage.ts";
+import { interrupted, runStage } from "./stage-run.ts";
+
+export interface StageResult {
+	readonly name: StageName;
+	readonly id: string;
+	/** Output folder in the cache. Read only. */
+	readonly out: string;
+	readonly cached: boolean;
+	readonly seconds: number;
+}
+
+export interface RunPlanOptions {
+	readonly signal: AbortSignal;
+	readonly monitor: Monitor;
+	/** Environment that names the files of secrets. */
+	readonly env?: NodeJS.ProcessEnv;
+}
+
+const KEPT_LOGS = 20;
+
+/**
+ * Runs the stages of a plan that are not in the cache, in order, and returns where each output is. Finished stages stay in the
+ * cache whatever happens later. Two builds that need the same stage at once: the second waits, then finds it cached.
+ * Errors: E_NO_SPACE before any work, E_INTERRUPTED, those of the stages.
+ */
+export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<StageResult[]> {
+	const missing = plan.stages.filter((planned) => planned.cached === undefined);
+	const session = missing.length === 0 ? undefined : await openSession(plan, missing);
+	try {
+		return await runStages(plan, session, options);
+	} finally {
+		await session?.close();
+	}
+}
+
+interface Session {
+	readonly logs: string;
+	readonly work: string;
+	close(): Promise<void>;
+}
+
+async function openSession(plan: Plan, missing: readonly PlannedStage[]): Promise<Session> {
+	const { cache, build } = plan;
+	await cache.sweep();
+	await checkSpace(
+		cache.dir,
+		missing.reduce((sum, { stage }) => sum + stage.space(build), 0),
+	);
+	const time = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
+	const id = `${time}-${plan.record}-${process.pid}`;
+	const logs = await openLogs(path.join(cache.dir, "logs"), id);
+	const work = await cache.openWork(id);
+	return { logs, work: work.folder, close: work.close };
+}
+
+/** A folder for this build's logs, with `latest` pointing to it; old ones go. */
+async function openLogs(folder: string, id: string): Promise<string> {
+	const logs = path.join(folder, id);
+	await mkdir(logs, { recursive: true });
+	const old = (await readdir(folder)).filter((name) => name !== "latest").sort();
+	for (const name of old.slice(0, -KEPT_LOGS)) await rm(path.join(folder, name), { recursive: true, force: true });
+	await rm(path.join(folder, "latest"), { force: true });
+	await symlink(id, path.join(folder, "latest")).catch(() => undefined); // two builds at once: either will do
+	return logs;
+}
+
+async function runStages(plan: Plan, session: Session | undefined, options: RunPlanOptions): Promise<StageResult[]> {
+	const { monitor, signal } = options;
+	const record: BuildRecord = { ...(await readRecord(plan.cache.dir, plan.record)) };
+	const results: StageResult[] = [];
+	for (const [i, planned] of plan.stages.entries()) {
+		if (signal.aborted) throw interrupted();
+		const { name, id, stage } = planned;
+		const started = performance.now();
+		const seconds = () => (performance.now() - started) / 1000;
+		monitor.begin({ name, summary: stage.summary, number: i + 1, total: plan.stages.length });
+		try {
+			const outputs = Object.fromEntries(results.map((result) => [result.name, result.out]));
+			const hit = planned.cached ?? (await build(plan, planned, session as Session, outputs, i, options));
+			const cached = typeof hit === "string";
+			monitor.end(cached ? "cached" : "built", seconds());
+			results.push({ name, id, out: cached ? hit : hit.out, cached, seconds: seconds() });
+		} catch (error) {
+			monitor.end("failed", seconds());
+			throw error;
+		}
+		record[name] = { name, id, options: planned.options, inputs: planned.inputs, sources: planned.sources };
+		if (session !== undefined) await writeRecord(plan.cache.dir, plan.record, record);
+	}
+	if (session === undefined) await writeRecord(plan.cache.dir, plan.record, record);
+	return results;
+}
+
+/** Makes one stage's output under its lock; a string when another build made it meanwhile. */
+async function build(
+	plan: Plan,
+	planned: PlannedStage,
+	session: Session,
+	outputs: Readonly<Partial<Record<StageName, string>>>,
+	index: number,
+	{ monitor, signal, env = process.env }: RunPlanOptions,
+): Promise<string | { out: string }> {
+	const held = await lock(`${plan.cache.dir}/stages/${planned.id}`, signal, () =>
+		monitor.note("waits for another build of this stage"),
+	);
+	try {
+		const hit = await plan.cache.find(planned.id);
+		if (hit !== undefined) return hit;
+		monitor.progress(0, 0);
+		const step = `${String(index + 1).padStart(2, "0")}-${planned.name}`;
+		const folder = path.join(session.work, step);
+		const logFile = path.join(session.logs, `${step}.log`);
+		const started = performance.now();
+		await runStage({ plan, planned, outputs, folder, logFile, monitor, signal, env });
+		await removeTree(path.join(folder, "work"));
+		const { name, options, inputs, sources } = planned;
+		const key = { name, options, inputs, sources };
+		return { out: await plan.cache.commit(planned.id, key, folder, (performance.now() - started) / 1000) };
+	} finally {
+		await held.release();
+	}
+}
