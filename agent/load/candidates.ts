@@ -1,6 +1,7 @@
 import { access, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { verifyEnvelope } from "../../bundle/dsse.ts";
+import { sha256Hex } from "../../bundle/digest.ts";
+import { type DetachedEnvelope, verifyEnvelope } from "../../bundle/dsse.ts";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { type BundleIndex, type ContentRelease, PAYLOAD_TYPE } from "../../bundle/index-schema.ts";
 import { openBundle } from "../../bundle/reader.ts";
@@ -14,6 +15,8 @@ export interface Candidate {
 	readonly file: string;
 	readonly index: BundleIndex;
 	readonly indexDigest: string;
+	readonly payload: Buffer;
+	readonly envelope: DetachedEnvelope;
 }
 
 /**
@@ -52,17 +55,27 @@ export async function findCandidates(content: string, release: ContentRelease, t
 
 async function readCandidate(content: string, file: string, trust: Trust): Promise<Candidate> {
 	const path = join(content, file);
-	await access(join(content, signatureName(file))).catch(() => {
+	await access(signatureName(path)).catch(() => {
 		throw new SlipwayError("E_UNSIGNED", `${file} has no signature file ${signatureName(file)}.`);
 	});
-	const bundle = await openBundle(path);
-	try {
-		verifyEnvelope(bundle.envelope, bundle.payload, PAYLOAD_TYPE.bundleIndex, trust.release);
-		if (trust.release.denyIndexes.has(bundle.indexDigest)) {
-			throw new SlipwayError("E_DENIED", `${file} is on the denylist (index ${bundle.indexDigest}).`);
-		}
-		return { path, file, index: bundle.index, indexDigest: bundle.indexDigest };
-	} finally {
-		await bundle.close();
+	const bundle = await openBundle(path, {
+		authenticate: (payload, envelope) => authenticateIndex(payload, envelope, trust),
+	});
+	await bundle.close();
+	const { index, indexDigest, payload, envelope } = bundle;
+	return { path, file, index, indexDigest, payload, envelope };
+}
+
+/** Refuses an index that no trusted key signed, or that is on the denylist. Errors: those of verifyEnvelope, E_DENIED. */
+export function authenticateIndex(
+	payload: Buffer,
+	envelope: DetachedEnvelope,
+	trust: Trust,
+): { indexDigest: string; development: boolean } {
+	const { development } = verifyEnvelope(envelope, payload, PAYLOAD_TYPE.bundleIndex, trust.release);
+	const indexDigest = sha256Hex(payload);
+	if (trust.release.denyIndexes.has(indexDigest)) {
+		throw new SlipwayError("E_DENIED", `The bundle with index ${indexDigest} is on the denylist.`);
 	}
+	return { indexDigest, development };
 }

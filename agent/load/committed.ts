@@ -1,14 +1,14 @@
-import { sha256Hex } from "../../bundle/digest.ts";
-import { parseDetachedEnvelope, verifyEnvelope } from "../../bundle/dsse.ts";
+import { parseDetachedEnvelope } from "../../bundle/dsse.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { parseIndex } from "../../bundle/index-check.ts";
-import { type BundleIndex, PAYLOAD_TYPE } from "../../bundle/index-schema.ts";
+import type { BundleIndex } from "../../bundle/index-schema.ts";
 import { readRelease } from "../../bundle/release.ts";
 import type { Trust } from "../../bundle/trust.ts";
 import { buildView } from "../registry/build-view.ts";
 import type { BlobSource } from "../registry/lookup.ts";
 import type { View } from "../registry/view.ts";
 import type { Store } from "../store/store.ts";
+import { authenticateIndex } from "./candidates.ts";
 import { checkRoot, type SignedRelease } from "./release.ts";
 
 export interface Committed {
@@ -60,14 +60,11 @@ export async function openCommitted(
 	};
 }
 
-async function readIndex(store: Store, trust: Trust, indexDigest: string) {
-	const payload = await store.readSigned(`${indexDigest}.index.json`);
-	if (sha256Hex(payload) !== indexDigest)
-		throw new SlipwayError("E_DIGEST_MISMATCH", `The stored index ${indexDigest} is damaged.`);
-	if (trust.release.denyIndexes.has(indexDigest))
-		throw new SlipwayError("E_DENIED", `The stored index ${indexDigest} is denied.`);
-	const envelope = parseDetachedEnvelope(await store.readSigned(`${indexDigest}.envelope.json`));
-	const { development } = verifyEnvelope(envelope, payload, PAYLOAD_TYPE.bundleIndex, trust.release);
+async function readIndex(store: Store, trust: Trust, name: string) {
+	const payload = await store.readSigned(`${name}.index.json`);
+	const envelope = parseDetachedEnvelope(await store.readSigned(`${name}.envelope.json`));
+	const { indexDigest, development } = authenticateIndex(payload, envelope, trust);
+	if (indexDigest !== name) throw new SlipwayError("E_DIGEST_MISMATCH", `The stored index ${name} is another one.`);
 	return { index: parseIndex(payload), indexDigest, development };
 }
 

@@ -1,6 +1,6 @@
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { Trust } from "../../bundle/trust.ts";
-import { type VerifiedBundle, verifyBundle } from "../../bundle/verify.ts";
+import { verifyBundle } from "../../bundle/verify.ts";
 import type { BundleStatus, State } from "../status/state.ts";
 import type { Evidence } from "../store/evidence.ts";
 import { Ingest } from "../store/ingest.ts";
@@ -46,7 +46,7 @@ export async function loadSet(
 				throw new SlipwayError("E_RELEASE_SET", `${candidate.file} changed while it was read.`);
 			}
 			await ingest.settle();
-			await keepIndex(store, verified);
+			await keepIndex(store, candidate);
 			for (const digest of taken) present.add(digest); // a later bundle may share it
 			markBundle(state, candidate.indexDigest, "verified");
 		}
@@ -65,9 +65,9 @@ export async function loadSet(
 	await store.commit({ format: 1, release: release.digest, bundles: candidates.map((c) => c.indexDigest), blobs });
 }
 
-async function keepIndex(store: Store, verified: VerifiedBundle): Promise<void> {
-	await store.keepSigned(`${verified.indexDigest}.index.json`, verified.payload);
-	await store.keepSigned(`${verified.indexDigest}.envelope.json`, Buffer.from(JSON.stringify(verified.envelope)));
+async function keepIndex(store: Store, { indexDigest, payload, envelope }: Candidate): Promise<void> {
+	await store.keepSigned(`${indexDigest}.index.json`, payload);
+	await store.keepSigned(`${indexDigest}.envelope.json`, Buffer.from(JSON.stringify(envelope)));
 }
 
 function startProgress(state: State, candidates: readonly Candidate[]) {

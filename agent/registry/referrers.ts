@@ -11,6 +11,7 @@ export function referrers(app: FastifyInstance, registry: Registry): void {
 		const wanted = request.query.artifactType;
 		if (wanted !== undefined) reply.header("oci-filters-applied", "artifactType");
 		const manifests = wanted === undefined ? all : all.filter((r) => [wanted].flat().includes(r.artifactType ?? ""));
-		return reply.type(INDEX).send(JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests }));
+		// As bytes: to a string the framework would add a charset that is not part of the media type.
+		return reply.type(INDEX).send(Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests })));
 	});
 }

@@ -104,7 +104,8 @@ export class State {
 			error === undefined
 				? { name, ok: true, code: null, cause: "", next: "" }
 				: { name, ok: false, code: error.code, cause: error.message, next: error.next };
-		const others = this.#status.conditions.filter((c) => c.name !== name);
+		const old = new RegExp(`^${name}(-\\d+)?$`); // fail() numbers the further ones
+		const others = this.#status.conditions.filter((c) => (error === undefined ? !old.test(c.name) : c.name !== name));
 		this.#set({
 			...this.#status,
 			conditions: [...others, condition],

@@ -1,0 +1,48 @@
+import { execFileSync } from "node:child_process";
+import { mkdtemp, stat } from "node:fs/promises";
+import { createServer, get } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { deviceCertificate } from "./certificate.ts";
+
+test("made once, kept, and made again with the same key when an address is new", async () => {
+	const folder = join(await mkdtemp(join(tmpdir(), "slipway-tls-")), "tls");
+	const first = await deviceCertificate(folder, ["localhost", "127.0.0.1", "::1"]);
+	expect(await deviceCertificate(folder, ["localhost", "127.0.0.1"])).toEqual(first);
+	const second = await deviceCertificate(folder, ["localhost", "192.0.2.9"]);
+	expect(second.key).toBe(first.key);
+	expect(second.sha256).not.toBe(first.sha256);
+	expect((await stat(join(folder, "key.pem"))).mode & 0o777).toBe(0o600);
+	expect((await stat(folder)).mode & 0o777).toBe(0o700);
+
+	const file = join(folder, "cert.pem");
+	const openssl = (...args: string[]) => execFileSync("openssl", args, { encoding: "utf8" });
+	expect(openssl("x509", "-in", file, "-noout", "-fingerprint", "-sha256").replaceAll(":", "").toLowerCase()).toContain(
+		second.sha256,
+	);
+	expect(openssl("x509", "-in", file, "-noout", "-text")).toMatch(
+		/Jan {2}1 00:00:00 2000[\s\S]*Dec 31 23:59:59 9999[\s\S]*prime256v1[\s\S]*IP Address:192\.0\.2\.9/,
+	);
+	expect(openssl("verify", "-x509_strict", "-CAfile", file, file)).toContain("OK");
+});
+
+test("a TLS client that trusts the certificate accepts the server", async () => {
+	const folder = await mkdtemp(join(tmpdir(), "slipway-tls-"));
+	const { key, cert } = await deviceCertificate(folder, ["localhost", "127.0.0.1"]);
+	const server = createServer({ key, cert }, (_request, response) => response.end("ok"));
+	await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+	try {
+		const { port } = server.address() as AddressInfo;
+		const status = await new Promise((resolve, reject) => {
+			get({ host: "127.0.0.1", port, ca: cert }, (response) => resolve(response.resume().statusCode)).on(
+				"error",
+				reject,
+			);
+		});
+		expect(status).toBe(200);
+	} finally {
+		server.close();
+	}
+});
