@@ -7,6 +7,8 @@ export interface RunOptions {
 	/** Added to a small fixed environment; the host's own variables are not passed on. */
 	readonly env?: Record<string, string>;
 	readonly input?: string | Uint8Array;
+	/** File that gets standard output, byte for byte, instead of the result and the log. */
+	readonly stdoutFile?: string;
 	/** File that gets the command line and everything the program prints. */
 	readonly log?: string;
 	readonly signal?: AbortSignal;
@@ -25,6 +27,9 @@ export interface RunResult {
 	readonly stderr: string;
 	readonly exitCode: number;
 }
+
+/** `run`, or the same with a stage's log, signal and secrets filled in. */
+export type Run = (file: string, args: readonly string[], options?: RunOptions) => Promise<RunResult>;
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const TAIL_LINES = 15;
@@ -49,6 +54,7 @@ export async function run(file: string, args: readonly string[], options: RunOpt
 		stripFinalNewline: true,
 		forceKillAfterDelay: 10_000,
 		...(options.input === undefined ? {} : { input: options.input }),
+		...(options.stdoutFile === undefined ? {} : { stdout: { file: options.stdoutFile } }),
 		...(options.cwd === undefined ? {} : { cwd: options.cwd }),
 		...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
 		...(options.timeout === undefined ? {} : { timeout: options.timeout }),

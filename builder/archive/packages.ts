@@ -1,0 +1,39 @@
+import type { Base, Profile } from "../profile/schema.ts";
+
+type Arch = "amd64" | "arm64";
+
+/**
+ * Packages that the root image is asked to hold (what they depend on comes by itself), sorted. Packages that only an Ubuntu Pro
+ * token can fetch are not among them: see proPackages.
+ */
+export function rootPackages(base: Base, profile: Profile, overlayPackages: readonly string[] = []): string[] {
+	const fips = profile.fips && base.fips !== null && !base.fips.proToken ? base.fips.packages : [];
+	const kernel = proPackages(base, profile).length > 0 ? [] : [kernelPackage(base, profile)];
+	return unique([
+		...base.packages,
+		...base.node.libraries,
+		...kernel,
+		...fips,
+		...profile.packages,
+		...overlayPackages,
+	]);
+}
+
+/** Packages that come from the vendor's restricted archive with a token, kernel included. */
+export function proPackages(base: Base, profile: Profile): string[] {
+	if (!profile.fips || base.fips === null || !base.fips.proToken) return [];
+	return unique([kernelPackage(base, profile), ...base.fips.packages]);
+}
+
+/** Packages whose files the boot stage takes; they are fetched and unpacked, never installed. */
+export function bootPackages(base: Base, arch: Arch): string[] {
+	return unique([...(base.secureBoot[arch]?.packages ?? []), ...(base.grub[arch] ?? [])]);
+}
+
+function kernelPackage(base: Base, profile: Profile): string {
+	return (profile.fips ? base.fips?.kernel?.[profile.arch] : undefined) ?? base.kernel[profile.arch];
+}
+
+function unique(names: readonly string[]): string[] {
+	return [...new Set(names)].sort();
+}

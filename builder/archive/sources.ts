@@ -1,0 +1,39 @@
+import { access } from "node:fs/promises";
+import { SlipwayError } from "../../bundle/errors.ts";
+import type { Base } from "../profile/schema.ts";
+
+/**
+ * The archive as mmdebstrap takes it after SUITE and TARGET: `deb` lines, or nothing, which means its own default for the
+ * suite (that one knows the security archive too). `mirror` may hold two addresses, separated by a space: the archive and, where
+ * the distribution keeps it apart, the security archive.
+ */
+export function aptSources(base: Base, arch: "amd64" | "arm64", mirror: string | undefined): string[] {
+	const given = mirror?.split(/\s+/).filter((word) => word !== "") ?? [];
+	const main = given[0] ?? base.archive.mirrors[arch];
+	if (main === undefined) return [];
+	const components = base.components.join(" ");
+	const suites = ["", ...base.archive.pockets].map((pocket) => `deb ${main} ${base.suite}${pocket} ${components}`);
+	return given[1] === undefined ? suites : [...suites, `deb ${given[1]} ${base.suite}-security ${components}`];
+}
+
+/** The keyring to check the archive's signature with: the one given, else the first of the base's that this host has. Errors: E_KEYRING. */
+export async function findKeyring(base: Base, keyring: string | undefined): Promise<string> {
+	for (const file of keyring === undefined ? base.archive.keyrings : [keyring]) {
+		if (
+			await access(file).then(
+				() => true,
+				() => false,
+			)
+		)
+			return file;
+	}
+	throw new SlipwayError(
+		"E_KEYRING",
+		keyring === undefined
+			? `This host has no keyring for ${base.title}: none of ${base.archive.keyrings.join(", ")}.`
+			: `There is no keyring ${keyring}.`,
+		{
+			next: `Set KEYRING= to the archive's keyring file, install ${base.archive.keyringPackage}, or use another base with BASE=.`,
+		},
+	);
+}

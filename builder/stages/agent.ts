@@ -1,0 +1,130 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { build as bundleScript } from "esbuild";
+import { z } from "zod";
+import { applianceConfig, trustFile } from "../../bundle/appliance.ts";
+import { SlipwayError } from "../../bundle/errors.ts";
+import { FileTree } from "../oci/file-tree.ts";
+import type { Build } from "../plan/build.ts";
+import type { Stage } from "../plan/stage.ts";
+import { OPENSSL_FIPS_CNF, OPENSSL_FIPS_PATH } from "./openssl-fips.ts";
+import { textFile, writeTreeTar } from "./tree-tar.ts";
+
+const options = z.strictObject({
+	config: applianceConfig,
+	trust: trustFile,
+	releaseKey: z.string(),
+	/** OpenSSL's folder of providers; null: not in FIPS mode. */
+	modulesDir: z.string().nullable(),
+	nodeArch: z.enum(["x64", "arm64"]),
+	epoch: z.int(),
+});
+type Options = z.infer<typeof options>;
+
+/** The pinned Node.js, the agent as one script, its configuration and its trust store. */
+export const agent: Stage<Options> = {
+	name: "agent",
+	summary: "Bundle the agent, with its configuration and trust store",
+	options,
+	inputs: [],
+	plan: (build) => ({
+		config: configOf(build),
+		trust: trustFile.parse({
+			format: 1,
+			release: { threshold: 1, keys: [{ file: "release.pem", development: build.signer.development }] },
+		}),
+		releaseKey: build.signer.publicKeyPem,
+		modulesDir: build.profile.fips ? (build.base.fips?.modulesDir[build.profile.arch] ?? null) : null,
+		nodeArch: build.profile.arch === "arm64" ? "arm64" : "x64",
+		epoch: build.archiveEpoch,
+	}),
+	sources: ({ root }) => [
+		import.meta.filename,
+		join(import.meta.dirname, "openssl-fips.ts"),
+		join(import.meta.dirname, "tree-tar.ts"),
+		join(root, "agent"),
+		join(root, "bundle"),
+		join(root, "package-lock.json"),
+		join(root, "scripts/runtime/package-lock.json"),
+	],
+	space: () => 200_000_000,
+	async run({ build, options: o, out, work }) {
+		const script = join(work, "agent.mjs");
+		await bundleAgent(join(build.root, "agent/cli.ts"), script);
+		const node = join(build.root, `.tools/node_modules/node-linux-${o.nodeArch}/bin/node`);
+		const tree = new FileTree();
+		const program = async (file: string, mode: number) => {
+			const { size } = await stat(file).catch((cause) => {
+				throw new SlipwayError("E_TOOL_MISSING", `There is no ${file}.`, { cause, next: "Run scripts/bootstrap." });
+			});
+			return { type: "file", mode, uid: 0, gid: 0, content: { file, size } } as const;
+		};
+		tree.set("usr/lib/slipway/node", await program(node, 0o755));
+		tree.set("usr/lib/slipway/agent.mjs", await program(script, 0o644));
+		tree.set("etc/slipway/appliance.json", textFile(json(o.config)));
+		tree.set("etc/slipway/trust/trust.json", textFile(json(o.trust)));
+		tree.set("etc/slipway/trust/release.pem", textFile(o.releaseKey));
+		if (o.modulesDir !== null) {
+			tree.set(OPENSSL_FIPS_PATH, textFile(OPENSSL_FIPS_CNF));
+			tree.set("usr/lib/systemd/system/slipway-agent.service.d/fips.conf", textFile(fipsDropIn(o.modulesDir)));
+		}
+		await writeTreeTar(join(out, "agent.tar"), tree, o.epoch);
+	},
+};
+
+/** One script without a trace of the build host: same sources, same bytes. */
+export async function bundleAgent(entry: string, outfile: string): Promise<void> {
+	await bundleScript({
+		entryPoints: [entry],
+		outfile,
+		bundle: true,
+		platform: "node",
+		target: "node24",
+		format: "esm",
+		// Libraries in the older module format ask for Node's own modules with require().
+		banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+		legalComments: "none",
+		absWorkingDir: join(entry, "../.."),
+		logLevel: "silent",
+	});
+}
+
+function configOf({ profile, base, version, resolve }: Build): Options["config"] {
+	const fips = profile.fips ? base.fips : null;
+	return applianceConfig.parse({
+		product: profile.product,
+		version,
+		profile: profile.name,
+		arch: profile.arch,
+		fips: profile.fips,
+		fipsModule:
+			fips === null
+				? null
+				: {
+						provider: fips.provider,
+						version: resolve.packages[fips.provider] ?? "unknown",
+						stream: fips.stream,
+						certificate: fips.certificate,
+					},
+		content: "/run/slipway/medium/content",
+		trust: "/etc/slipway/trust",
+		requirements: profile.requirements,
+		network: { expose: profile.network.expose },
+		consoles: ["/dev/tty1", `/dev/${profile.console.serial}`],
+	});
+}
+
+/** The agent under the distribution's FIPS provider: without it Node.js refuses to start, and the failure unit says so. */
+function fipsDropIn(modulesDir: string): string {
+	return [
+		"[Service]",
+		`Environment=OPENSSL_CONF=/${OPENSSL_FIPS_PATH} OPENSSL_MODULES=${modulesDir}`,
+		"ExecStart=",
+		"ExecStart=/usr/lib/slipway/node --force-fips /usr/lib/slipway/agent.mjs --config /etc/slipway/appliance.json",
+		"",
+	].join("\n");
+}
+
+function json(value: unknown): string {
+	return `${JSON.stringify(value, null, "\t")}\n`;
+}

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Run by mmdebstrap when the root is complete: what the archive's packages leave to their administrator, and files for the boot stage.
+set -eu
+root=$1
+# Copies of the build host's own files, and the machine id that each box makes for itself.
+rm -f "$root/etc/resolv.conf" "$root/etc/hostname"
+: >"$root/etc/machine-id"
+# The provider refuses to load without the check value of its own file; this also runs its self-tests once, for the log.
+if [ -n "$SLIPWAY_FIPS_MODULE" ]; then
+	mkdir -p "$root/etc/slipway"
+	chroot "$root" openssl fipsinstall -module "$SLIPWAY_FIPS_MODULE" -out /etc/slipway/fipsmodule.cnf
+fi
+cd "$SLIPWAY_BOOT_OUT"
+# The list is of words without blanks or wildcards, checked by the schema.
+# shellcheck disable=SC2086
+[ -z "$SLIPWAY_BOOT_PACKAGES" ] || APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -o APT::Sandbox::User=root download $SLIPWAY_BOOT_PACKAGES

@@ -1,0 +1,100 @@
+import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { SlipwayError } from "../../bundle/errors.ts";
+import type { Stage } from "../plan/stage.ts";
+import { chroot } from "../tools/chroot.ts";
+import { unpackOwnTar } from "../tools/tar.ts";
+
+const options = z.strictObject({ modules: z.array(z.string()), drivers: z.array(z.string()), epoch: z.int() });
+
+/** What a CD, a stick or virtual media may hang on, and what the live root is made of. */
+const DRIVERS = [
+	...["ahci", "ata_piix", "nvme", "sd_mod", "sr_mod", "usb-storage", "uas", "xhci_pci", "ehci_pci", "uhci_hcd"],
+	...["virtio_blk", "virtio_pci", "virtio_scsi", "virtio_net"],
+	...["isofs", "squashfs", "overlay", "loop"],
+];
+/** An appliance's root is never on these; left out, the initrd is half as large. */
+const OMIT = [
+	"lvm",
+	"dmraid",
+	"mdraid",
+	"multipath",
+	"btrfs",
+	"crypt",
+	"nvdimm",
+	"plymouth",
+	"i18n",
+	"drm",
+	"bluetooth",
+	"nfs",
+	"iscsi",
+	"hwdb",
+];
+
+/** Kernel and initrd (dracut, dmsquash-live) of the root. */
+export const initrd: Stage<z.infer<typeof options>> = {
+	name: "initrd",
+	summary: "Make the initrd (dracut)",
+	options,
+	inputs: ["bootstrap"],
+	plan: ({ base, profile, archiveEpoch }) => ({
+		modules: ["dmsquash-live", ...(profile.fips ? (base.fips?.dracutModules ?? []) : [])],
+		drivers: DRIVERS,
+		epoch: archiveEpoch,
+	}),
+	sources: () => [import.meta.filename, join(import.meta.dirname, "../tools/chroot.sh")],
+	space: () => 1_000_000_000,
+	async run({ options: o, inputs, out, work, run }) {
+		const root = join(work, "root");
+		await unpackOwnTar(run, join(inputs.bootstrap!, "root.tar"), root);
+		const version = await kernelVersion(root);
+		const errors: string[] = [];
+		await chroot(run, root, dracutArgs(o, version), {
+			env: { SOURCE_DATE_EPOCH: String(o.epoch), TMPDIR: "/var/tmp" },
+			// dracut ends with 0 although a driver or module is missing.
+			onLine: (line) => {
+				if (/^dracut(-install)?(\[[EF]\])?: (FAILED|ERROR)|^dracut\[[EF]\]/.test(line)) errors.push(line);
+			},
+		});
+		if (errors.length > 0) throw new SlipwayError("E_TOOL_FAILED", `dracut left something out:\n${errors.join("\n")}`);
+		await copyFile(join(root, "boot/initrd.live"), join(out, "initrd"));
+		await copyFile(join(root, `boot/vmlinuz-${version}`), join(out, "vmlinuz"));
+		await checkZstd(join(out, "initrd"));
+		await writeFile(join(out, "kernel.json"), `${JSON.stringify({ version })}\n`);
+	},
+};
+
+/** dracut's command line. Pure. */
+export function dracutArgs(o: z.infer<typeof options>, version: string): string[] {
+	return [
+		"dracut",
+		"--force",
+		"--no-hostonly",
+		"--reproducible",
+		"--zstd",
+		"--add",
+		o.modules.join(" "),
+		"--omit",
+		OMIT.join(" "),
+		"--add-drivers",
+		o.drivers.join(" "),
+		"/boot/initrd.live",
+		version,
+	];
+}
+
+async function kernelVersion(root: string): Promise<string> {
+	const versions = await readdir(join(root, "usr/lib/modules"));
+	if (versions.length === 1) return versions[0]!;
+	throw new SlipwayError(
+		"E_STAGE",
+		`The root must hold one kernel, it holds ${versions.length}: ${versions.join(", ")}.`,
+	);
+}
+
+/** Without the zstd program dracut falls back to gzip and says so in one line among many. */
+async function checkZstd(file: string): Promise<void> {
+	if ((await readFile(file)).readUInt32LE(0) === 0xfd2fb528) return;
+	throw new SlipwayError("E_TOOL_FAILED", "dracut did not compress the initrd with zstd.");
+}

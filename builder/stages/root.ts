@@ -1,0 +1,55 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { z } from "zod";
+import type { Stage } from "../plan/stage.ts";
+import { mksquashfs } from "../tools/mksquashfs.ts";
+import { unpackOwnTar } from "../tools/tar.ts";
+
+const options = z.strictObject({ epoch: z.int(), without: z.array(z.string()) });
+
+/** Kernel and initrd lie beside the root on the medium; the rest is only of use where packages are installed. */
+const WITHOUT = [
+	"boot",
+	"var/lib/apt",
+	"var/cache",
+	"var/log",
+	"var/tmp",
+	"usr/lib/dracut",
+	"usr/share/bash-completion",
+];
+
+/** The read-only root image. Its id is the SHA-256 of the squashfs file. */
+export const root: Stage<z.infer<typeof options>> = {
+	name: "root",
+	summary: "Pack the root image (squashfs)",
+	options,
+	inputs: ["bootstrap", "overlay", "agent"],
+	plan: (build) => ({ epoch: build.archiveEpoch, without: WITHOUT }),
+	sources: () => [import.meta.filename, join(import.meta.dirname, "../tools/mksquashfs.ts")],
+	space: () => 1_500_000_000,
+	async run({ options: o, inputs, out, work, run }) {
+		const folder = join(work, "root");
+		await unpackOwnTar(run, join(inputs.bootstrap!, "root.tar"), folder);
+		for (const path of o.without) await emptyFolder(folder, path);
+		await unpackOwnTar(run, join(inputs.overlay!, "overlay.tar"), folder);
+		await unpackOwnTar(run, join(inputs.agent!, "agent.tar"), folder);
+		const image = join(out, "rootfs.squashfs");
+		await mksquashfs(run, folder, image, o.epoch);
+		await writeFile(join(out, "root.json"), `${JSON.stringify({ rootId: await sha256File(image) })}\n`);
+	},
+};
+
+/** Keeps the folder itself: programs expect it. */
+async function emptyFolder(root: string, path: string): Promise<void> {
+	for (const name of await readdir(join(root, path)).catch(() => []))
+		await rm(join(root, path, name), { recursive: true });
+}
+
+async function sha256File(file: string): Promise<string> {
+	const hash = createHash("sha256");
+	await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
+	return hash.digest("hex");
+}

@@ -1,0 +1,100 @@
+import { SlipwayError } from "../../bundle/errors.ts";
+import type { Run, RunOptions } from "./run.ts";
+
+export interface Mmdebstrap {
+	readonly suite: string;
+	readonly arch: "amd64" | "arm64";
+	/** `custom` installs nothing of itself, `essential` the packages marked so; neither brings apt. */
+	readonly variant: "custom" | "essential" | "extract" | "apt" | "minbase";
+	readonly include: readonly string[];
+	/** `deb` lines (aptSources); empty: mmdebstrap's default for the suite. */
+	readonly sources: readonly string[];
+	readonly keyring: string;
+	/** Output: a `.tar` file, a folder, or /dev/null. */
+	readonly target: string;
+	/** Further options, such as hooks. */
+	readonly options?: readonly string[];
+}
+
+/** What no appliance or image needs: documentation and translations. Copyright files stay, because licences ask for it. */
+const EXCLUDES = [
+	"/usr/share/doc/*",
+	"/usr/share/man/*",
+	"/usr/share/info/*",
+	"/usr/share/locale/*",
+	"/usr/share/lintian/*",
+];
+const APT = [
+	'APT::Install-Recommends "false"',
+	// Unreachable must be told in seconds.
+	'Acquire::http::Timeout "15"',
+	'Acquire::https::Timeout "15"',
+	'Acquire::Retries "1"',
+];
+
+/** The command line, in one place so that plans and tests can print it. Pure. */
+export function mmdebstrapArgs(o: Mmdebstrap): string[] {
+	return [
+		`--variant=${o.variant}`,
+		`--architectures=${o.arch}`,
+		`--keyring=${o.keyring}`,
+		...(o.include.length === 0 ? [] : [`--include=${o.include.join(",")}`]),
+		...APT.map((line) => `--aptopt=${line}`),
+		...EXCLUDES.map((path) => `--dpkgopt=path-exclude=${path}`),
+		"--dpkgopt=path-include=/usr/share/doc/*/copyright",
+		...(o.options ?? []),
+		o.suite,
+		o.target,
+		...o.sources,
+	];
+}
+
+/** For the ids of stages that use it. */
+export const mmdebstrapTool = import.meta.filename;
+
+/**
+ * Runs mmdebstrap; `epoch` is the newest time a file may carry. Errors: E_ARCHIVE_UNREACHABLE, E_KEYRING, E_ARCHIVE_CHANGED,
+ * E_PROFILE_VALUE (no such package), else E_TOOL_FAILED.
+ */
+export async function mmdebstrap(run: Run, o: Mmdebstrap, epoch: number, options: RunOptions = {}): Promise<void> {
+	// INITRD=No reaches the maintainer scripts: the initrd is made once, by its own stage.
+	const env = { ...options.env, SOURCE_DATE_EPOCH: String(epoch), INITRD: "No", DEBIAN_FRONTEND: "noninteractive" };
+	const seen: string[] = [];
+	const onLine = (line: string) => {
+		seen.push(line);
+		options.onLine?.(line);
+	};
+	try {
+		await run("mmdebstrap", mmdebstrapArgs(o), { ...options, env, onLine });
+	} catch (error) {
+		throw explain(error, seen, o);
+	}
+}
+
+/** Tells the user's errors from real failures by what apt said. */
+function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unknown {
+	if (!(error instanceof SlipwayError) || error.code !== "E_TOOL_FAILED") return error;
+	const first = (pattern: RegExp) => lines.find((line) => pattern.test(line))?.trim();
+	const key = first(/NO_PUBKEY|is not signed|invalid signature/);
+	if (key !== undefined)
+		return new SlipwayError("E_KEYRING", `The keyring ${o.keyring} does not fit the archive of ${o.suite}: ${key}`);
+	const missing = lines.flatMap(
+		(line) =>
+			/Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate/.exec(line)?.slice(1) ?? [],
+	);
+	const gone = first(/Version '.*' for '.*' was not found/);
+	if (gone !== undefined)
+		return new SlipwayError("E_ARCHIVE_CHANGED", `The archive of ${o.suite} changed since it was resolved: ${gone}`);
+	const names = [...new Set(missing.filter(Boolean))];
+	if (names.length > 0)
+		return new SlipwayError("E_PROFILE_VALUE", `The archive of ${o.suite} has no package ${names.join(", ")}.`);
+	const net = first(
+		/Failed to fetch|Could not (?:resolve|connect)|Unable to connect|Connection (?:refused|timed out|failed)|does not have a Release file|Temporary failure/,
+	);
+	if (net !== undefined) {
+		return new SlipwayError("E_ARCHIVE_UNREACHABLE", `The archive of ${o.suite} cannot be reached: ${net}`, {
+			next: "Set MIRROR= to an archive that this host can reach, or choose another base with BASE=.",
+		});
+	}
+	return error;
+}
