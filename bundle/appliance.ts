@@ -10,7 +10,10 @@ export const applianceConfig = z.strictObject({
 	version: z.string().default("0").describe("Product version shown to people"),
 	profile: z.string().default("host").describe("Profile the image was built from"),
 	buildId: z.string().default("").describe("Id of the ISO build"),
-	arch: z.enum(["amd64", "arm64"]).default(process.arch === "arm64" ? "arm64" : "amd64").describe("Architecture of the box"),
+	arch: z
+		.enum(["amd64", "arm64"])
+		.default(process.arch === "arm64" ? "arm64" : "amd64")
+		.describe("Architecture of the box"),
 	fips: z.boolean().default(false).describe("The box must run in FIPS mode; bundles with `fips: false` are refused"),
 	fipsModule: z
 		.strictObject({
@@ -38,7 +41,10 @@ export const applianceConfig = z.strictObject({
 		.describe("What the hardware must have before anything is loaded"),
 	network: z
 		.strictObject({
-			expose: z.enum(["loopback", "lan"]).default("loopback").describe("`lan`: TLS on every address, with the device's own certificate"),
+			expose: z
+				.enum(["loopback", "lan"])
+				.default("loopback")
+				.describe("`lan`: TLS on every address, with the device's own certificate"),
 			registryPort: z.int().min(0).max(65535).default(5000).describe("Port of the registry; 0: any free one"),
 			statusPort: z.int().min(0).max(65535).default(8080).describe("Port of the status endpoint; 0: any free one"),
 			names: z
@@ -47,7 +53,10 @@ export const applianceConfig = z.strictObject({
 				.describe("Further host names that clients use for this machine"),
 		})
 		.prefault({}),
-	consoles: z.array(z.string()).default([]).describe("Terminals that get the few plain lines of state, such as /dev/tty1"),
+	consoles: z
+		.array(z.string())
+		.default([])
+		.describe("Terminals that get the few plain lines of state, such as /dev/tty1"),
 });
 
 export type ApplianceConfig = z.infer<typeof applianceConfig>;
@@ -57,11 +66,23 @@ export const trustFile = z.strictObject({
 	format: z.literal(1),
 	release: z.strictObject({
 		threshold: z.int().min(1).max(16),
-		keys: z.array(z.strictObject({ file: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}\.pem$/), development: z.boolean().default(false) })).min(1),
+		keys: z
+			.array(
+				z.strictObject({
+					file: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}\.pem$/),
+					development: z.boolean().default(false),
+				}),
+			)
+			.min(1),
 	}),
 	root: z
-		.strictObject({ threshold: z.int().min(1).max(16), keys: z.array(z.strictObject({ file: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}\.pem$/) })) })
+		.strictObject({
+			threshold: z.int().min(1).max(16),
+			keys: z.array(z.strictObject({ file: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}\.pem$/) })),
+		})
 		.optional(),
-	deny: z.strictObject({ keys: z.array(z.string()).default([]), indexes: z.array(z.string()).default([]) }).prefault({}),
+	deny: z
+		.strictObject({ keys: z.array(z.string()).default([]), indexes: z.array(z.string()).default([]) })
+		.prefault({}),
 });
 export type TrustFile = z.infer<typeof trustFile>;

@@ -11,15 +11,31 @@ const TABLE = {
 	E_PROFILE_VALUE: [2, "A value has the wrong type or form", "See docs/profile.md for what the key takes."],
 	E_PROFILE_CYCLE: [2, "Profiles extend each other in a circle", "Remove one `extends` of the circle."],
 	E_PROFILE_EXTENDS: [2, "A profile extends a file that is not there", "Correct the path in `extends`."],
-	E_OVERLAY_NOT_FOUND: [2, "A profile names an overlay that is not there", "Create it in overlays/, or remove the name."],
-	E_BUNDLE_NOT_FOUND: [2, "A profile names a bundle that is not there", "Create it in profiles/bundles/, or remove the name."],
+	E_OVERLAY_NOT_FOUND: [
+		2,
+		"A profile names an overlay that is not there",
+		"Create it in overlays/, or remove the name.",
+	],
+	E_BUNDLE_NOT_FOUND: [
+		2,
+		"A profile names a bundle that is not there",
+		"Create it in profiles/bundles/, or remove the name.",
+	],
 	E_BASE_NOT_FOUND: [2, "No base of that name", "Run `./slipway list` for the bases."],
 	E_USAGE: [2, "The command line is not right", "Run the command with --help."],
 	E_CONFIG: [2, "The agent's configuration is not right", "Correct the key that is named; see docs/agent.md."],
-	E_NAME_CONFLICT: [2, "Two packs give one name different digests", "Rename one of them, or bring both to the same digest."],
+	E_NAME_CONFLICT: [
+		2,
+		"Two packs give one name different digests",
+		"Rename one of them, or bring both to the same digest.",
+	],
 	E_PACK: [2, "A pack cannot be built from what it names", "Correct the pack's definition."],
 	E_REGISTRY_AUTH: [2, "The registry refused the credentials", "Check the file that REGISTRY_AUTH_FILE names."],
-	E_HOST: [2, "The request names a host that is not this machine", "Use an address that the console shows, or add the name to `network.names`."],
+	E_HOST: [
+		2,
+		"The request names a host that is not this machine",
+		"Use an address that the console shows, or add the name to `network.names`.",
+	],
 	E_INPUTS: [2, "The inputs file does not fit this build", "Use the X.inputs.json of the same commit and profile."],
 	// Unsupported (3)
 	E_HOST_ARCH: [3, "This host's architecture is not supported", "Build on x86_64 or aarch64 Linux."],
@@ -28,11 +44,23 @@ const TABLE = {
 	E_FORMAT: [3, "A format, or a critical feature of it, is newer than this program", "Use a newer agent or builder."],
 	// Tools, archives, credentials (4)
 	E_TOOL_MISSING: [4, "A program is missing and cannot be installed", "Run the command that is printed, as root."],
-	E_ARCHIVE_UNREACHABLE: [4, "The package archive cannot be reached", "Set MIRROR= to one that can, or use another base."],
+	E_ARCHIVE_UNREACHABLE: [
+		4,
+		"The package archive cannot be reached",
+		"Set MIRROR= to one that can, or use another base.",
+	],
 	E_ARCHIVE_CHANGED: [4, "The archive no longer offers the resolved package set", "Run again with --refresh."],
 	E_KEYRING: [4, "This host has no keyring for the base's archive", "Set KEYRING= to the archive's keyring file."],
-	E_PRO_TOKEN: [4, "Ubuntu's FIPS packages need an Ubuntu Pro token", "Set PRO_TOKEN_FILE=, or build the laboratory base with BASE=debian-13."],
-	E_REGISTRY_UNREACHABLE: [4, "The registry cannot be reached", "Check its address, and REGISTRY_CA= for a private CA."],
+	E_PRO_TOKEN: [
+		4,
+		"Ubuntu's FIPS packages need an Ubuntu Pro token",
+		"Set PRO_TOKEN_FILE=, or build the laboratory base with BASE=debian-13.",
+	],
+	E_REGISTRY_UNREACHABLE: [
+		4,
+		"The registry cannot be reached",
+		"Check its address, and REGISTRY_CA= for a private CA.",
+	],
 	E_NOT_ROOT: [4, "This needs root", "Run as root, or with sudo."],
 	E_KEY_MISSING: [4, "There is no private key to sign with", "Set SIGNING_KEY=, or give --inputs with the signatures."],
 	// I/O (5)
@@ -49,9 +77,21 @@ const TABLE = {
 	// Verification (6)
 	E_UNSIGNED: [6, "There is no signature", "Get the `.sig.bin` that belongs to the file."],
 	E_SIG_INVALID: [6, "The signature is not valid for these bytes", "Fetch the file again from its source."],
-	E_SIG_CONTEXT: [6, "The signature is for another kind of document", "Use the file that the vendor signed for this purpose."],
-	E_KEY_UNKNOWN: [6, "No trusted key made this signature", "Check that the file is from your vendor, or add its key to the trust store."],
-	E_KEY_WEAK: [6, "The key is of a kind or size that is not allowed", "Use ECDSA P-256 or P-384, or RSA of 3072 to 8192 bits."],
+	E_SIG_CONTEXT: [
+		6,
+		"The signature is for another kind of document",
+		"Use the file that the vendor signed for this purpose.",
+	],
+	E_KEY_UNKNOWN: [
+		6,
+		"No trusted key made this signature",
+		"Check that the file is from your vendor, or add its key to the trust store.",
+	],
+	E_KEY_WEAK: [
+		6,
+		"The key is of a kind or size that is not allowed",
+		"Use ECDSA P-256 or P-384, or RSA of 3072 to 8192 bits.",
+	],
 	E_KEY_REVOKED: [6, "The key has been revoked", "Get content signed with a current key."],
 	E_DENIED: [6, "This content is on the denylist", "Get a newer release."],
 	E_ALG_MISMATCH: [6, "The signature's algorithm is not the key's", "Fetch the file again from its source."],
@@ -63,14 +103,26 @@ const TABLE = {
 	E_SEEK_TABLE: [6, "The seek table does not agree with the signed index", "Copy the bundle again from its source."],
 	E_FRAME: [6, "A frame of the bundle is damaged", "Copy the bundle again; the medium may be damaged."],
 	E_SIZE_EXCEEDED: [6, "Something is larger than the signed index says", "Fetch the bundle again from its source."],
-	E_LIMIT: [6, "Something is larger than the format allows", "Use a bundle that keeps the limits of docs/bundle-format.md."],
-	E_DIGEST_MISMATCH: [6, "The bytes do not have the digest they should have", "Copy the bundle again; the medium may be damaged."],
+	E_LIMIT: [
+		6,
+		"Something is larger than the format allows",
+		"Use a bundle that keeps the limits of docs/bundle-format.md.",
+	],
+	E_DIGEST_MISMATCH: [
+		6,
+		"The bytes do not have the digest they should have",
+		"Copy the bundle again; the medium may be damaged.",
+	],
 	E_DIGEST_FORMAT: [6, "That is not a digest", "Use sha256: or sha512: with lower-case hex."],
 	E_TAR: [6, "The bundle's tar is not in the form the format fixes", "Use a bundle made by Slipway."],
 	E_ENTRY_NAME: [6, "A tar entry has a name that is not allowed", "Use a bundle made by Slipway."],
 	E_ENTRY_TYPE: [6, "A tar entry is not a regular file", "Use a bundle made by Slipway."],
 	E_ENTRY_DUP: [6, "A tar entry appears twice", "Use a bundle made by Slipway."],
-	E_JSON_STRICT: [6, "The JSON is not strict (duplicate keys, large numbers, depth, encoding)", "Use a document made by Slipway."],
+	E_JSON_STRICT: [
+		6,
+		"The JSON is not strict (duplicate keys, large numbers, depth, encoding)",
+		"Use a document made by Slipway.",
+	],
 	E_OCI: [6, "A manifest or index of an image is not valid", "Rebuild the bundle from valid images."],
 	E_BLOB_MISSING: [6, "An image refers to a blob that is not in the bundle", "Rebuild the bundle."],
 	E_NAME_SET: [6, "The layout's names are not those of the signed index", "Rebuild the bundle."],
@@ -78,11 +130,27 @@ const TABLE = {
 	E_TARGET: [6, "The bundle is for another machine", "Use the bundle of this box's architecture and FIPS mode."],
 	E_FIPS_MIX: [6, "A bundle without FIPS on a FIPS box", "Use the FIPS variant of the bundle."],
 	E_RELEASE: [6, "The content release is not valid", "Get the release.dsse.json that belongs to the bundles."],
-	E_RELEASE_SET: [6, "A bundle is not in the content release, or one of the release is missing", "Bring the whole release, and nothing else."],
-	E_RELEASE_ROOT: [6, "The content release is not for this root image", "Use the release made for this appliance version."],
+	E_RELEASE_SET: [
+		6,
+		"A bundle is not in the content release, or one of the release is missing",
+		"Bring the whole release, and nothing else.",
+	],
+	E_RELEASE_ROOT: [
+		6,
+		"The content release is not for this root image",
+		"Use the release made for this appliance version.",
+	],
 	E_MEDIA: [6, "No content was found, or more than one medium matches", "Insert exactly one medium with content."],
-	E_FIPS_INACTIVE: [6, "FIPS mode is asked for but not proved", "Boot with fips=1 and the FIPS provider; see the three proofs in the status."],
-	E_REQUIREMENTS: [6, "The machine does not meet the profile's requirements", "See the conditions in the status for what is missing."],
+	E_FIPS_INACTIVE: [
+		6,
+		"FIPS mode is asked for but not proved",
+		"Boot with fips=1 and the FIPS provider; see the three proofs in the status.",
+	],
+	E_REQUIREMENTS: [
+		6,
+		"The machine does not meet the profile's requirements",
+		"See the conditions in the status for what is missing.",
+	],
 	E_EMPTY: [6, "There is nothing here to verify", "Name the folder that holds the release."],
 	E_AGENT_START: [6, "The agent could not start", "Read the journal of slipway-agent."],
 } as const satisfies Record<string, readonly [exit: number, meaning: string, next: string]>;
@@ -130,5 +198,10 @@ export class SlipwayErrors extends AggregateError {
 
 /** Rows of the table, in order, for the generated reference. */
 export function errorTable(): { code: ErrorCode; exit: number; meaning: string; next: string }[] {
-	return Object.entries(TABLE).map(([code, [exit, meaning, next]]) => ({ code: code as ErrorCode, exit, meaning, next }));
+	return Object.entries(TABLE).map(([code, [exit, meaning, next]]) => ({
+		code: code as ErrorCode,
+		exit,
+		meaning,
+		next,
+	}));
 }

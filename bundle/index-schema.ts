@@ -6,14 +6,23 @@ import { z } from "zod";
  */
 
 /** Printable ASCII: signed text ends on consoles and web pages. */
-const text = (max: number) => z.string().max(max).regex(/^[\x20-\x7e]*$/, "printable ASCII only");
+const text = (max: number) =>
+	z
+		.string()
+		.max(max)
+		.regex(/^[\x20-\x7e]*$/, "printable ASCII only");
 const count = z.int().min(0);
 
-export const digest = z.string().regex(/^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/, "sha256: or sha512: and lower-case hex");
+export const digest = z
+	.string()
+	.regex(/^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/, "sha256: or sha512: and lower-case hex");
 export const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "64 lower-case hex digits");
 export const bundleName = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/);
 export const version = z.string().regex(/^[0-9A-Za-z][0-9A-Za-z.+_~-]{0,127}$/);
-export const sequence = z.int().min(1).max(2 ** 31 - 1);
+export const sequence = z
+	.int()
+	.min(1)
+	.max(2 ** 31 - 1);
 export const arch = z.enum(["amd64", "arm64", "any"]);
 export const fipsFlag = z.union([z.boolean(), z.literal("n/a")]);
 
@@ -70,7 +79,18 @@ export const bundleIndex = z.strictObject({
 	files: z.array(z.strictObject({ name: z.enum(["oci-layout", "index.json"]), sha256, size: count, tarOffset: count })),
 	blobs: z.array(z.strictObject({ digest, size: count, tarOffset: count, frame: count })).max(100_000),
 	/** [compressed size, plain size, SHA-256 of the compressed bytes] of each data frame, in file order. */
-	frames: z.array(z.tuple([z.int().min(1), z.int().min(1).max(8 * 1024 * 1024), sha256])).max(2 ** 20),
+	frames: z
+		.array(
+			z.tuple([
+				z.int().min(1),
+				z
+					.int()
+					.min(1)
+					.max(8 * 1024 * 1024),
+				sha256,
+			]),
+		)
+		.max(2 ** 20),
 	requires: z.array(sha256),
 	exceptions: z.array(text(500)),
 	dataLength: count,
@@ -96,7 +116,9 @@ export const contentRelease = z.strictObject({
 	version,
 	sequence,
 	bundles: z
-		.array(z.strictObject({ name: bundleName, version, arch, fips: fipsFlag, indexDigest: sha256, required: z.boolean() }))
+		.array(
+			z.strictObject({ name: bundleName, version, arch, fips: fipsFlag, indexDigest: sha256, required: z.boolean() }),
+		)
 		.min(1),
 	/** Ids of the root images that this release fits; empty: any root image that trusts the key. */
 	roots: z.array(sha256),

@@ -1,0 +1,163 @@
+import { createHash } from "node:crypto";
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { type Digest, parseDigest, sha256Hex } from "./digest.ts";
+import { type DetachedEnvelope, parseDetachedEnvelope } from "./dsse.ts";
+import { SlipwayError } from "./errors.ts";
+import { decodeFrame } from "./frames.ts";
+import { parseIndex } from "./index-check.ts";
+import type { BundleIndex } from "./index-schema.ts";
+import { encodeSeekTable, readExactly, readTail } from "./tail.ts";
+
+/** An open bundle whose structure is sound. Whether to trust it is verify.ts's question. */
+export interface Bundle {
+	readonly path: string;
+	readonly size: number;
+	/** The signed bytes, and what they say. */
+	readonly payload: Buffer;
+	readonly index: BundleIndex;
+	/** SHA-256 of the payload, hex: the identity of the bundle. */
+	readonly indexDigest: string;
+	readonly envelope: DetachedEnvelope;
+	readonly fd: FileHandle;
+	/** The index's record of a blob, if the bundle holds it. */
+	blob(digest: Digest): BundleIndex["blobs"][number] | undefined;
+	/** Where a data frame stands in the file, in bytes. */
+	dataRegion(frame: number): { offset: number; size: number };
+	/** The frame that holds a byte of the tar, and where in the plain tar that frame begins. */
+	frameAt(tarOffset: number): { frame: number; start: number };
+	/** Throws E_SOURCE_CHANGED if the file was written to or replaced in place since it was opened. */
+	assertUnchanged(): Promise<void>;
+	close(): Promise<void>;
+}
+
+export interface OpenOptions {
+	/** Called with the payload and its signatures before the payload is parsed; throws to refuse. */
+	readonly authenticate?: (payload: Buffer, envelope: DetachedEnvelope) => void;
+}
+
+/**
+ * Opens a bundle through one descriptor, never following a link in the last path segment; everything later reads from this
+ * descriptor. Checks trailer, index, seek table and coverage: every byte of the file belongs to a data frame, the index
+ * frame or the seek table. Reads the tail only, so the size of the content does not matter.
+ * Errors: E_IO, E_TRUNCATED, E_TRAILING, E_LIMIT, E_SEEK_TABLE, E_INDEX, E_FORMAT and those of parseIndex.
+ */
+export async function openBundle(path: string, options: OpenOptions = {}): Promise<Bundle> {
+	const fd = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((cause: Error) => {
+		throw new SlipwayError("E_IO", `The bundle ${path} cannot be opened: ${cause.message}.`, { cause });
+	});
+	try {
+		return await readBundle(path, fd, options);
+	} catch (error) {
+		await fd.close();
+		throw error;
+	}
+}
+
+async function readBundle(path: string, fd: FileHandle, options: OpenOptions): Promise<Bundle> {
+	const before = await fd.stat({ bigint: true });
+	if (!before.isFile()) throw new SlipwayError("E_IO", `${path} is not a regular file.`);
+	const size = Number(before.size);
+	const tail = await readTail(fd, size);
+	const envelope = parseDetachedEnvelope(tail.envelope);
+	options.authenticate?.(tail.payload, envelope);
+	const index = parseIndex(tail.payload);
+	if (index.dataLength !== tail.indexOffset) {
+		throw new SlipwayError(
+			"E_INDEX",
+			`The index says that the data ends at byte ${index.dataLength}; it ends at ${tail.indexOffset}.`,
+		);
+	}
+	const indexFrameSize = size - tail.seekTable.length - tail.indexOffset;
+	if (!encodeSeekTable(index.frames, indexFrameSize).equals(tail.seekTable)) {
+		const from = size - tail.seekTable.length;
+		throw new SlipwayError(
+			"E_SEEK_TABLE",
+			`The seek table (bytes ${from} to ${size - 1}) is not the one that the signed index gives.`,
+		);
+	}
+	const offsets = sums(index.frames.map(([compressed]) => compressed));
+	const starts = sums(index.frames.map(([, plain]) => plain));
+	const blobs = new Map(index.blobs.map((blob) => [blob.digest, blob]));
+	return {
+		path,
+		size,
+		payload: tail.payload,
+		index,
+		indexDigest: sha256Hex(tail.payload),
+		envelope,
+		fd,
+		blob: (digest) => blobs.get(digest),
+		dataRegion: (frame) => ({ offset: offsets[frame]!, size: index.frames[frame]![0] }),
+		frameAt: (tarOffset) => {
+			const frame = lastAtMost(starts, tarOffset);
+			return { frame, start: starts[frame]! };
+		},
+		assertUnchanged: async () => {
+			const now = await fd.stat({ bigint: true });
+			if (now.size !== before.size || now.mtimeNs !== before.mtimeNs || now.ctimeNs !== before.ctimeNs) {
+				throw new SlipwayError("E_SOURCE_CHANGED", `${path} changed while it was being read.`);
+			}
+		},
+		close: () => fd.close(),
+	};
+}
+
+/** Running sums, each before its own element. */
+function sums(values: readonly number[]): Float64Array {
+	const out = new Float64Array(values.length);
+	for (let i = 0, sum = 0; i < values.length; sum += values[i++]!) out[i] = sum;
+	return out;
+}
+
+/** Index of the last element that is not above `value`; the array ascends and starts at 0. */
+function lastAtMost(ascending: Float64Array, value: number): number {
+	let low = 0;
+	let high = ascending.length - 1;
+	while (low < high) {
+		const middle = (low + high + 1) >> 1;
+		if (ascending[middle]! <= value) low = middle;
+		else high = middle - 1;
+	}
+	return low;
+}
+
+/**
+ * Reads one data frame and gives its plain bytes. Its digest is checked before anything is decoded, so with an
+ * authenticated index the bytes are authentic. Errors: E_FRAME, E_TRUNCATED, E_IO.
+ */
+export async function readFrame(bundle: Bundle, i: number): Promise<Buffer> {
+	const { offset, size } = bundle.dataRegion(i);
+	return decodeFrame(await readExactly(bundle.fd, offset, size), bundle.index.frames[i]!, i, offset);
+}
+
+/** Reads pieces of the tar, keeping the last frame: small blobs share frames. */
+export function tarReader(bundle: Bundle): (tarOffset: number, size: number) => Promise<Buffer> {
+	let kept: { frame: number; plain: Buffer } | undefined;
+	return async (tarOffset, size) => {
+		const out = Buffer.allocUnsafe(size);
+		for (let done = 0; done < size; ) {
+			const { frame, start } = bundle.frameAt(tarOffset + done);
+			if (kept?.frame !== frame) kept = { frame, plain: await readFrame(bundle, frame) };
+			done += kept.plain.copy(out, done, tarOffset + done - start);
+		}
+		return out;
+	};
+}
+
+/**
+ * Reads one whole blob of at most `max` bytes and checks its digest: for manifests and other small documents.
+ * Errors: E_BLOB_MISSING, E_LIMIT, E_DIGEST_MISMATCH and those of readFrame.
+ */
+export async function readBlob(bundle: Bundle, digest: Digest, max: number, read = tarReader(bundle)): Promise<Buffer> {
+	const record = bundle.blob(digest);
+	if (record === undefined) throw new SlipwayError("E_BLOB_MISSING", `The bundle does not hold ${digest}.`);
+	if (record.size > max)
+		throw new SlipwayError("E_LIMIT", `The blob ${digest} has ${record.size} bytes; ${max} are allowed here.`);
+	const bytes = await read(record.tarOffset, record.size);
+	const { algorithm, hex } = parseDigest(digest);
+	if (createHash(algorithm).update(bytes).digest("hex") !== hex) {
+		throw new SlipwayError("E_DIGEST_MISMATCH", `The bytes of ${digest} have another digest.`);
+	}
+	return bytes;
+}

@@ -1,0 +1,83 @@
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
+import type { Role } from "./dsse.ts";
+import { SlipwayError } from "./errors.ts";
+import { isSignatureForm, type PublicKey } from "./keys.ts";
+import { hashWholeFile } from "./whole-file.ts";
+
+/** The longest signature there is: RSA with 8192 bits. */
+const MAX_SIGNATURE = 1024;
+
+/**
+ * Name of the file that holds the signature over a whole file, as Artifact Studio publishes it: a trailing `.zst` is
+ * dropped, `.sig.bin` added.
+ */
+export function signatureName(file: string): string {
+	return `${file.endsWith(".zst") ? file.slice(0, -".zst".length) : file}.sig.bin`;
+}
+
+/** Reads a signature file. A missing one is a refusal. Errors: E_UNSIGNED, E_SIG_INVALID (empty or too long), E_IO. */
+export async function readSignature(path: string): Promise<Buffer> {
+	const fd = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((cause: NodeJS.ErrnoException) => {
+		if (cause.code === "ENOENT") throw new SlipwayError("E_UNSIGNED", `There is no signature file ${path}.`, { cause });
+		throw new SlipwayError("E_IO", `The signature file ${path} cannot be opened: ${cause.message}.`, { cause });
+	});
+	try {
+		const { buffer, bytesRead } = await fd.read(Buffer.alloc(MAX_SIGNATURE + 1), 0, MAX_SIGNATURE + 1, 0);
+		if (bytesRead > 0 && bytesRead <= MAX_SIGNATURE) return buffer.subarray(0, bytesRead);
+		throw new SlipwayError("E_SIG_INVALID", `The signature file ${path} does not have the size of a signature.`);
+	} finally {
+		await fd.close();
+	}
+}
+
+/** Trusted keys of the role that could have made a signature of this form. Errors: E_KEY_REVOKED, E_SIG_INVALID. */
+export function candidateKeys(role: Role, signature: Buffer, path: string): PublicKey[] {
+	const usable = [...role.keys.values()].map((k) => k.key).filter((k) => !role.denyKeys.has(k.keyId));
+	if (usable.length === 0) throw new SlipwayError("E_KEY_REVOKED", "Every key of the trust store has been revoked.");
+	const candidates = usable.filter((key) => isSignatureForm(key, signature));
+	if (candidates.length === 0) {
+		throw new SlipwayError("E_SIG_INVALID", `${path} does not hold a signature that a trusted key can have made.`);
+	}
+	return candidates;
+}
+
+/**
+ * Checks a signature over a whole file of any kind, reading it once. A raw signature does not name its key: it is valid if
+ * any trusted key of the role, not revoked, made it.
+ * Errors: E_UNSIGNED, E_SIG_INVALID, E_KEY_REVOKED, E_SOURCE_CHANGED, E_IO.
+ */
+export async function verifyFile(
+	path: string,
+	sigPath: string,
+	role: Role,
+): Promise<{ sha256: string; keyId: string; development: boolean }> {
+	const signature = await readSignature(sigPath);
+	const candidates = candidateKeys(role, signature, sigPath);
+	const fd = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((cause: Error) => {
+		throw new SlipwayError("E_IO", `${path} cannot be opened: ${cause.message}.`, { cause });
+	});
+	try {
+		const before = await fd.stat({ bigint: true });
+		const whole = hashWholeFile(fd, Number(before.size), { sha256: true, signature, keys: candidates });
+		whole.advance(Number(before.size));
+		const { sha256, signer } = await whole.result();
+		const after = await fd.stat({ bigint: true });
+		if (after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
+			throw new SlipwayError("E_SOURCE_CHANGED", `${path} changed while it was being read.`);
+		}
+		if (signer === undefined) throw notSigned(path, sigPath);
+		return { sha256: sha256!, keyId: signer, development: role.keys.get(signer)?.development === true };
+	} finally {
+		await fd.close();
+	}
+}
+
+export function notSigned(path: string, sigPath: string): SlipwayError {
+	return new SlipwayError(
+		"E_SIG_INVALID",
+		`${sigPath} is no trusted key's signature over ${path} (${candidatesHint}).`,
+	);
+}
+
+const candidatesHint = "the file is damaged, or another key signed it";

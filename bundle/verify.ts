@@ -1,0 +1,200 @@
+import { createHash, type Hash } from "node:crypto";
+import { type Closure, closeNames } from "./closure.ts";
+import { type Digest, parseDigest, sha256Hex } from "./digest.ts";
+import { verifyEnvelope } from "./dsse.ts";
+import { SlipwayError } from "./errors.ts";
+import { MAX_PLAIN } from "./frames.ts";
+import { tarEntries } from "./index-check.ts";
+import { type BundleIndex, type NameRecord, PAYLOAD_TYPE } from "./index-schema.ts";
+import { checkLayoutFiles } from "./layout.ts";
+import { MAX_MANIFEST } from "./oci.ts";
+import { type Bundle, openBundle, readBlob, readFrame, tarReader } from "./reader.ts";
+import { candidateKeys, notSigned, readSignature, signatureName } from "./signature-file.ts";
+import { MAX_PAYLOAD } from "./tail.ts";
+import { TarChecker } from "./tar.ts";
+import type { Trust } from "./trust.ts";
+import { hashWholeFile } from "./whole-file.ts";
+
+export interface VerifyOptions {
+	/** Bytes of the file that are done, and its size. */
+	readonly onProgress?: (done: number, total: number) => void;
+	/** The signed index, once it is authentic and every name's closure is known to be whole; before the data is read. Throw to refuse. */
+	readonly onIndex?: (index: BundleIndex, indexDigest: string) => void | Promise<void>;
+	/** A piece of a blob, from a verified frame, in order. The chunk is the callee's until its promise settles. */
+	readonly onBlobChunk?: (digest: Digest, chunk: Buffer) => void | Promise<void>;
+	/** The blob is complete and has its digest. The whole-file signature may still fail: commit only after verifyBundle. */
+	readonly onBlob?: (digest: Digest, size: number) => void | Promise<void>;
+	readonly signal?: AbortSignal;
+}
+
+export interface VerifiedBundle {
+	readonly path: string;
+	readonly size: number;
+	readonly index: BundleIndex;
+	/** The identity of the bundle: SHA-256 of the signed index, hex. */
+	readonly indexDigest: string;
+	/** Ids of the keys that signed the index, and of the one that signed the file. */
+	readonly keys: readonly string[];
+	readonly fileKey: string;
+	/** A development key is among them. */
+	readonly development: boolean;
+}
+
+/** Frames in flight: enough to keep disk and decoder busy, little enough to bound memory. */
+const FRAMES_AHEAD = 4;
+const BYTES_AHEAD = 2 * MAX_PLAIN;
+
+/**
+ * Verifies everything about a bundle, reading it once through one descriptor: `.sig.bin` over the whole file, signatures of
+ * the index, every frame, every byte of the tar, every blob's digest, the closure of every name, and the layout's own list
+ * of names. Callbacks let a loader store the blobs in the same pass. Memory does not grow with the bundle; the whole-file
+ * hash runs on a thread of its own.
+ * Errors: E_UNSIGNED, E_DENIED, E_SOURCE_CHANGED, E_INTERRUPTED; those of openBundle, verifyEnvelope, candidateKeys,
+ * closeNames, checkLayoutFiles, readFrame and TarChecker; E_DIGEST_MISMATCH, E_BLOB_MISSING, E_INDEX, E_SIG_INVALID.
+ */
+export async function verifyBundle(path: string, trust: Trust, options: VerifyOptions = {}): Promise<VerifiedBundle> {
+	const sigPath = signatureName(path);
+	const signature = await readSignature(sigPath);
+	const role = trust.release;
+	let signed: { keys: string[]; development: boolean } | undefined;
+	const bundle = await openBundle(path, {
+		authenticate: (payload, envelope) => {
+			signed = verifyEnvelope(envelope, payload, PAYLOAD_TYPE.bundleIndex, role);
+			const digest = sha256Hex(payload);
+			if (role.denyIndexes.has(digest))
+				throw new SlipwayError("E_DENIED", `The bundle ${path} is on the denylist (${digest}).`);
+		},
+	});
+	const { size, index, indexDigest } = bundle;
+	try {
+		const keys = candidateKeys(role, signature, sigPath);
+		await checkNames(bundle);
+		await options.onIndex?.(index, indexDigest);
+		const whole = hashWholeFile(bundle.fd, size, { signature, keys });
+		try {
+			await checkData(bundle, options, (done) => {
+				whole.advance(done);
+				options.onProgress?.(done, size);
+			});
+			whole.advance(size);
+			const { signer } = await whole.result();
+			if (signer === undefined) throw notSigned(path, sigPath);
+			await bundle.assertUnchanged();
+			options.onProgress?.(size, size);
+			const development = signed!.development || role.keys.get(signer)!.development;
+			return { path, size, index, indexDigest, keys: signed!.keys, fileKey: signer, development };
+		} finally {
+			await whole.stop();
+		}
+	} finally {
+		await bundle.close();
+	}
+}
+
+/** Closure of every name, and the layout's two files: what can be known from metadata, before the bulk is read. */
+async function checkNames(bundle: Bundle): Promise<void> {
+	const { index } = bundle;
+	const read = tarReader(bundle);
+	const [ociLayout, indexJson] = await Promise.all(index.files.map((file) => readLayoutFile(file, read)));
+	checkLayoutFiles(ociLayout!, indexJson!, index.names);
+	const position = (digest: Digest) => bundle.blob(digest)?.tarOffset ?? -1;
+	const closures = await closeNames(
+		index.names,
+		({ digest }) => readBlob(bundle, digest, MAX_MANIFEST, read),
+		position,
+	);
+	const referenced = new Set<Digest>();
+	for (const name of index.names) checkClosure(bundle, name, closures.get(name.ref)!, referenced);
+	const extra = index.blobs.find((blob) => !referenced.has(blob.digest));
+	if (extra !== undefined)
+		throw new SlipwayError("E_INDEX", `The bundle holds ${extra.digest}, which no name leads to.`);
+}
+
+async function readLayoutFile(file: BundleIndex["files"][number], read: ReturnType<typeof tarReader>): Promise<Buffer> {
+	if (file.size > MAX_PAYLOAD)
+		throw new SlipwayError("E_LIMIT", `${file.name} has ${file.size} bytes; 16 MiB are allowed.`);
+	const bytes = await read(file.tarOffset, file.size);
+	if (sha256Hex(bytes) !== file.sha256)
+		throw new SlipwayError("E_DIGEST_MISMATCH", `The bytes of ${file.name} have another digest.`);
+	return bytes;
+}
+
+function checkClosure(bundle: Bundle, name: NameRecord, closure: Closure, referenced: Set<Digest>): void {
+	for (const { digest, size } of closure.blobs.values()) {
+		const record = bundle.blob(digest);
+		if (record === undefined)
+			throw new SlipwayError("E_BLOB_MISSING", `${name.ref} leads to ${digest}, which the bundle does not hold.`);
+		if (record.size !== size)
+			throw new SlipwayError("E_OCI", `${name.ref} gives ${digest} ${size} bytes; the index gives it ${record.size}.`);
+		referenced.add(digest);
+	}
+	const same = (a: readonly string[], b: readonly string[]) =>
+		a.length === b.length && new Set([...a, ...b]).size === a.length;
+	if (!same(name.absent, closure.absent) || !same(name.platforms, closure.platforms)) {
+		throw new SlipwayError(
+			"E_INDEX",
+			`The platforms or absent images of ${name.ref} are not those that its manifests give.`,
+		);
+	}
+	const present = closure.absent.find((digest) => bundle.blob(digest) !== undefined);
+	if (present !== undefined)
+		throw new SlipwayError("E_INDEX", `${name.ref} calls ${present} absent; the bundle holds it.`);
+}
+
+/** Every frame in order, every byte of the tar, every blob's digest. */
+async function checkData(bundle: Bundle, options: VerifyOptions, onRead: (done: number) => void): Promise<void> {
+	const { files, blobs } = bundle.index;
+	const checker = new TarChecker(tarEntries(bundle.index));
+	let hash: Hash | undefined;
+	let done = 0;
+	for await (const [i, plain] of readAhead(bundle)) {
+		if (options.signal?.aborted === true) throw new SlipwayError("E_INTERRUPTED", "Verification was stopped.");
+		done += bundle.index.frames[i]![0];
+		onRead(done);
+		for (const { entry, data, last } of checker.push(plain)) {
+			const blob = blobs[entry - files.length];
+			// The two files have been read and compared already; their frames are in this pass for the tar around them.
+			const algorithm = blob === undefined ? "sha256" : parseDigest(blob.digest).algorithm;
+			hash ??= createHash(algorithm);
+			// Writing goes on in the background while this thread hashes.
+			const stored = blob === undefined || data.length === 0 ? undefined : options.onBlobChunk?.(blob.digest, data);
+			hash.update(data);
+			await stored;
+			if (!last) continue;
+			const found = hash.digest("hex");
+			hash = undefined;
+			const expected = blob === undefined ? files[entry]!.sha256 : parseDigest(blob.digest).hex;
+			if (found !== expected) {
+				throw new SlipwayError(
+					"E_DIGEST_MISMATCH",
+					`The bytes of ${blob?.digest ?? files[entry]!.name} have the digest ${found}.`,
+				);
+			}
+			if (blob !== undefined) await options.onBlob?.(blob.digest, blob.size);
+		}
+	}
+	checker.end();
+}
+
+/** Frames in order, decoded a few ahead. Settles everything it started before it ends, so that the descriptor can be closed. */
+async function* readAhead(bundle: Bundle): AsyncGenerator<[frame: number, plain: Buffer], void, void> {
+	const { frames } = bundle.index;
+	const flight: Promise<Buffer>[] = [];
+	let next = 0;
+	let bytes = 0;
+	try {
+		for (let i = 0; i < frames.length; i++) {
+			while (next < frames.length && (next === i || (flight.length < FRAMES_AHEAD && bytes < BYTES_AHEAD))) {
+				bytes += frames[next]![1];
+				const frame = readFrame(bundle, next++);
+				frame.catch(() => undefined); // told when its turn comes
+				flight.push(frame);
+			}
+			const plain = await flight.shift()!;
+			bytes -= plain.length;
+			yield [i, plain];
+		}
+	} finally {
+		await Promise.allSettled(flight);
+	}
+}
