@@ -15,6 +15,10 @@ export interface Build {
 	readonly bundles: readonly BundleDefinition[];
 	/** The root image's package set, as first resolved. */
 	readonly resolve: ArchiveResolve;
+	/** Package set of each bundle made from packages that must be used again (`build --inputs`), by the bundle's name. */
+	readonly contentPins: Readonly<Record<string, ArchiveResolve>>;
+	/** Ask archives and registries again although answers are kept. Never part of an id. */
+	readonly refresh: boolean;
 	/** SOURCE_DATE_EPOCH, seconds. The default is the commit's time. */
 	readonly epoch: number;
 	/** Epoch for what comes from the archive alone (root, images): the time of its signed Release file, so that a commit that does not change packages leaves those stages cached. */

@@ -14,8 +14,13 @@ export async function namesIn(folder: string): Promise<string[]> {
 	return names.sort();
 }
 
-export function basesFolder(root: string): string {
+function basesFolder(root: string): string {
 	return path.join(root, "profiles", "bases");
+}
+
+/** Names of all bases. */
+export function baseNames(root: string): Promise<string[]> {
+	return namesIn(basesFolder(root));
 }
 
 /**

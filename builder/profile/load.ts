@@ -3,7 +3,7 @@ import path from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { displayPath, readYaml, type Yaml } from "../yaml/load.ts";
 import { nearest } from "../yaml/nearest.ts";
-import { basesFolder, namesIn, notFound } from "./base.ts";
+import { namesIn, notFound } from "./base.ts";
 import { type ResolvedProfile, resolve } from "./resolve.ts";
 import { type ProfileFile, profileSchema } from "./schema.ts";
 
@@ -92,9 +92,4 @@ async function exists(file: string): Promise<boolean> {
 		() => true,
 		() => false,
 	);
-}
-
-/** Names of all bases. */
-export function baseNames(root: string): Promise<string[]> {
-	return namesIn(basesFolder(root));
 }

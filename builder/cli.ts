@@ -1,0 +1,26 @@
+import { CommanderError } from "commander";
+import { SlipwayError } from "../bundle/errors.ts";
+import { makeProgram } from "./cli/program.ts";
+import { errorJson, errorsIn, errorText } from "./cli/report.ts";
+
+// `slipway list | head` is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 5));
+
+try {
+	await (await makeProgram()).parseAsync();
+} catch (thrown) {
+	const done = thrown instanceof CommanderError && thrown.exitCode === 0; // --help
+	if (!done) report(thrown instanceof CommanderError ? usage(thrown) : thrown);
+}
+
+function report(thrown: unknown): void {
+	const errors = errorsIn(thrown);
+	if (process.argv.includes("--json")) process.stdout.write(errorJson(errors));
+	else process.stderr.write(errorText(errors, process.argv.includes("--debug")));
+	process.exitCode = errors[0]?.exitCode ?? 5;
+}
+
+function usage(error: CommanderError): SlipwayError {
+	const reason = error.message.replace(/^error: /, "").replaceAll("\n", " ");
+	return new SlipwayError("E_USAGE", reason === "(outputHelp)" ? "There is no command here." : `${reason}.`);
+}

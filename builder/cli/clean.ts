@@ -1,0 +1,33 @@
+import { readdir, rm } from "node:fs/promises";
+import path from "node:path";
+import { StageCache } from "../plan/cache.ts";
+import { readRecord } from "../plan/records.ts";
+import { removeTree } from "../plan/remove-tree.ts";
+import type { CommandContext } from "./command.ts";
+
+/** Removes old stage outputs, or with `all` the whole cache and dist/. Keys stay in both cases. */
+export async function clean({ root, print }: CommandContext, options: { all?: boolean }): Promise<void> {
+	const cacheDir = path.join(root, ".cache");
+	const cache = new StageCache(cacheDir);
+	await cache.sweep();
+	if (options.all === true) {
+		await removeTree(cacheDir);
+		await rm(path.join(root, "dist"), { recursive: true, force: true });
+		print(
+			() => "Removed .cache and dist.\n",
+			() => ({}),
+		);
+		return;
+	}
+	const used = new Set<string>();
+	for (const file of await readdir(path.join(cacheDir, "records")).catch(() => [])) {
+		const record = await readRecord(cacheDir, path.basename(file, ".json"));
+		for (const stage of Object.values(record)) used.add(stage.id);
+	}
+	const old = (await cache.ids()).filter((id) => !used.has(id));
+	for (const id of old) await cache.remove(id);
+	print(
+		() => `Removed ${old.length} stage outputs that no profile's last build uses.\n`,
+		() => ({}),
+	);
+}

@@ -1,0 +1,46 @@
+import path from "node:path";
+import type { Command } from "commander";
+
+/** What every command gets besides its own arguments. */
+export interface CommandContext {
+	/** Project folder. */
+	readonly root: string;
+	readonly json: boolean;
+	/** Aborted by Ctrl-C and SIGTERM. */
+	readonly signal: AbortSignal;
+	/** Prints the result: `data` with --json, else `text`. Both are made only when they are wanted. */
+	print(text: () => string, data: () => unknown): void;
+}
+
+type Handler<Options> = (context: CommandContext, options: Options, args: string[]) => Promise<void>;
+
+/**
+ * Adds a subcommand's action. `load` imports the module that does the work when the command runs, so that no command pays for
+ * another's libraries.
+ */
+export function action<Options>(command: Command, load: () => Promise<Handler<Options>>): void {
+	command.action(async (...given: unknown[]) => {
+		const self = given.at(-1) as Command;
+		const options = self.optsWithGlobals() as Options & { json?: boolean };
+		const json = options.json === true;
+		const print = (text: () => string, data: () => unknown) => {
+			process.stdout.write(json ? `${JSON.stringify(data(), null, "\t")}\n` : text());
+		};
+		const run = await load();
+		await run({ root: projectRoot, json, signal: interruptSignal(), print }, options, self.args);
+	});
+}
+
+export const projectRoot: string = path.resolve(import.meta.dirname, "../..");
+
+/** One signal for the whole process: the first Ctrl-C or SIGTERM aborts and lets clean-ups run, a second one ends it at once. */
+function interruptSignal(): AbortSignal {
+	const abort = new AbortController();
+	const stop = () => {
+		if (abort.signal.aborted) process.exit(5);
+		abort.abort();
+		process.stderr.write("\nStopping; cleaning up first.\n");
+	};
+	process.on("SIGINT", stop).on("SIGTERM", stop);
+	return abort.signal;
+}

@@ -1,0 +1,84 @@
+import { Command, Option } from "commander";
+import { SlipwayError } from "../../bundle/errors.ts";
+import { action } from "./command.ts";
+
+/** Which build: the same options for every command that resolves one. Variables are those of the Makefile. */
+export interface BuildOptions {
+	readonly base?: string;
+	readonly mirror?: string;
+	readonly keyring?: string;
+}
+
+export function withBuildOptions(command: Command): Command {
+	return command
+		.addOption(new Option("--base <name>", "base to build on instead of the profile's").env("BASE"))
+		.addOption(new Option("--mirror <url>", "mirror of the base's archive").env("MIRROR"))
+		.addOption(new Option("--keyring <file>", "keyring of that mirror").env("KEYRING"));
+}
+
+function json(command: Command): Command {
+	return command.option("--json", "print the result as JSON");
+}
+
+/** The command line, without anything that runs it: also the source of docs/cli.md. */
+export async function makeProgram(): Promise<Command> {
+	const program = new Command("slipway")
+		.description("Builds bootable, air-gapped management appliances with signed content bundles.")
+		.option("--debug", "show stack traces of errors")
+		.helpCommand(false)
+		.showSuggestionAfterError()
+		// cli.ts prints errors, with their codes.
+		.configureOutput({ outputError: () => undefined })
+		.exitOverride();
+	const command = (name: string, text: string) => program.command(name).description(text);
+
+	const validate = json(command("validate", "Check profiles: all errors at once, each with its place"))
+		.argument("[profiles...]", "names or files; default: all")
+		.addOption(new Option("--base <name>", "base to check against instead of the profile's").env("BASE"))
+		.option("--for-build", "check too that what a build needs from the user is there, such as a token");
+	action(validate, async () => (await import("./validate.ts")).validate);
+
+	const plan = withBuildOptions(json(command("plan", "Show what a build would run, and why")))
+		.argument("<profile>", "name or file of the profile")
+		.option("--inputs <file>", "plan the build that this X.inputs.json describes");
+	action(plan, async () => (await import("./plan.ts")).plan);
+
+	const build = withBuildOptions(json(command("build", "Build a profile's ISO and release set into dist/")))
+		.argument("<profile>", "name or file of the profile")
+		.option("--refresh", "ask the package archive and registries again")
+		.option("--inputs <file>", "build the bytes that this X.inputs.json describes again, without a private key");
+	action(build, async () => (await import("./build.ts")).build);
+
+	const list = json(command("list", "List profiles, bases and bundles"));
+	action(list, async () => (await import("./list.ts")).list);
+
+	const describe = json(command("describe", "Show a profile with everything it extends filled in"))
+		.argument("<profile>", "name or file of the profile")
+		.addOption(new Option("--base <name>", "base to show it on instead of the profile's").env("BASE"));
+	action(describe, async () => (await import("./describe.ts")).describe);
+
+	const clean = command(
+		"clean",
+		"Remove stage outputs that no profile's last build uses, and what killed builds left",
+	).option("--all", "remove the whole cache and dist/ (never the keys)");
+	action(clean, async () => (await import("./clean.ts")).clean);
+
+	const errors = json(command("errors", "List every error code with its meaning and what to do"));
+	action(errors, async () => (await import("./errors.ts")).errors);
+
+	const { registerBundle } = await import("./bundle.ts");
+	registerBundle(program);
+	const { registerBoot } = await import("./boot.ts");
+	registerBoot(program);
+
+	// The launcher starts the agent itself: the two sides share no code but bundle/.
+	const agent = command(
+		"agent",
+		"Verify and serve bundles on this host (see `./slipway agent --help`)",
+	).allowUnknownOption();
+	action(
+		agent,
+		async () => () => Promise.reject(new SlipwayError("E_USAGE", "The agent is started by ./slipway agent.")),
+	);
+	return program;
+}

@@ -1,0 +1,29 @@
+import { SlipwayErrors } from "../../bundle/errors.ts";
+import { type Checked, checkProfile, checkToken } from "../plan/prepare.ts";
+import { profileNames } from "../profile/load.ts";
+import type { CommandContext } from "./command.ts";
+import { errorsIn } from "./report.ts";
+
+/** Checks every profile even if an earlier one is wrong; throws all errors together. */
+export async function validate(
+	{ root, print }: CommandContext,
+	options: { base?: string; forBuild?: boolean },
+	names: string[],
+): Promise<void> {
+	const valid: Checked[] = [];
+	const errors = [];
+	for (const profile of names.length > 0 ? names : await profileNames(root)) {
+		try {
+			const checked = await checkProfile({ root, profile, base: options.base });
+			if (options.forBuild === true) checkToken(checked, process.env);
+			valid.push(checked);
+		} catch (thrown) {
+			errors.push(...errorsIn(thrown));
+		}
+	}
+	if (errors.length > 0) throw new SlipwayErrors(errors);
+	print(
+		() => valid.map(({ profile, base }) => `${profile.name} is valid on ${base.name}\n`).join(""),
+		() => ({ valid: valid.map(({ profile, base }) => ({ profile: profile.name, base: base.name })) }),
+	);
+}

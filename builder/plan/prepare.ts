@@ -1,0 +1,151 @@
+import path from "node:path";
+import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
+import { bootPackages, proPackages, rootPackages } from "../archive/packages.ts";
+import { archiveEpoch, keptResolve, type ResolveRequest, resolveArchive } from "../archive/resolve.ts";
+import { type BundleDefinition, loadBundleDefinition } from "../packs/definition.ts";
+import { loadProfile } from "../profile/load.ts";
+import type { ResolvedProfile } from "../profile/resolve.ts";
+import { type Inputs, loadInputs } from "../release/inputs.ts";
+import { openSigner } from "../signing/open-signer.ts";
+import { loadOverlay } from "../stages/overlay-manifest.ts";
+import { throwAll } from "../yaml/load.ts";
+import type { Build } from "./build.ts";
+import { sourceEpoch } from "./epoch.ts";
+
+/** What the command line and the environment say about a build. */
+export interface BuildRequest {
+	readonly root: string;
+	readonly profile: string;
+	readonly base?: string | undefined;
+	readonly mirror?: string | undefined;
+	readonly keyring?: string | undefined;
+	readonly refresh?: boolean | undefined;
+	/** Path of an X.inputs.json. */
+	readonly inputs?: string | undefined;
+	readonly env: NodeJS.ProcessEnv;
+}
+
+/** A profile with everything it names read and checked; no archive was asked. */
+export interface Checked extends ResolvedProfile {
+	readonly bundles: readonly BundleDefinition[];
+	/** Packages that the root image is asked to hold, without their dependencies. */
+	readonly packages: readonly string[];
+	/** Packages that only a token can fetch. */
+	readonly proPackages: readonly string[];
+}
+
+/** Reads and checks all of a profile. Errors: those of loadProfile(), of bundle definitions and overlays, all together. */
+export async function checkProfile(request: Pick<BuildRequest, "root" | "profile" | "base">): Promise<Checked> {
+	const { root } = request;
+	const loaded = await loadProfile(root, request.profile, { base: request.base });
+	const { profile, base } = loaded;
+	const errors: SlipwayError[] = [];
+	const collect = async <T>(all: Promise<T>[]): Promise<T[]> => {
+		const settled = await Promise.allSettled(all);
+		for (const result of settled) if (result.status === "rejected") errors.push(...slipwayErrors(result.reason));
+		return settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+	};
+	const bundles = await collect(profile.bundles.map(({ name }) => loadBundleDefinition(root, name)));
+	const overlays = await collect(profile.overlays.map((name) => loadOverlay(root, name)));
+	throwAll(errors);
+	const packages = rootPackages(
+		base,
+		profile,
+		overlays.flatMap((overlay) => overlay.packages),
+	);
+	return { ...loaded, bundles, packages, proPackages: proPackages(base, profile) };
+}
+
+/** Errors: E_PRO_TOKEN when the base's FIPS packages need a token and there is none. */
+export function checkToken({ profile, base, proPackages: pro }: Checked, env: NodeJS.ProcessEnv): void {
+	if (pro.length === 0 || (env.PRO_TOKEN_FILE ?? "") !== "") return;
+	const message = `${profile.name} on ${base.title} takes ${pro.join(", ")} from Ubuntu Pro, and there is no token.`;
+	throw new SlipwayError("E_PRO_TOKEN", message, {
+		next: "Set PRO_TOKEN_FILE= to a file that holds an Ubuntu Pro token, or build the laboratory base, which is not certified, with BASE=debian-13.",
+	});
+}
+
+/**
+ * Gathers everything that stages may read. Asks the archive unless its answer is kept (or given by `inputs`); `offline` never
+ * asks, and gives undefined when the answer is not there yet.
+ */
+export async function prepareBuild(
+	request: BuildRequest,
+	checked: Checked,
+	how: { offline: true },
+): Promise<Build | undefined>;
+export async function prepareBuild(
+	request: BuildRequest,
+	checked: Checked,
+	how: { offline: false; signal: AbortSignal },
+): Promise<Build>;
+export async function prepareBuild(
+	request: BuildRequest,
+	checked: Checked,
+	how: { offline: true } | { offline: false; signal: AbortSignal },
+): Promise<Build | undefined> {
+	const { root, env } = request;
+	const { profile, base, bundles } = checked;
+	const cacheDir = path.join(root, ".cache");
+	const inputs = request.inputs === undefined ? undefined : await loadInputs(request.inputs, profile.name, base.name);
+	const mirror = request.mirror ?? profile.archive.mirror ?? undefined;
+	const keyring = request.keyring ?? profile.archive.keyring ?? undefined;
+	const refresh = request.refresh ?? false;
+	const ask: ResolveRequest = {
+		base,
+		arch: profile.arch,
+		packages: checked.packages,
+		boot: bootPackages(base, profile.arch),
+		mirror,
+		keyring,
+		cacheDir,
+		refresh,
+	};
+	const resolve =
+		inputs?.resolve ?? (how.offline ? await keptResolve(ask) : await resolveArchive({ ...ask, signal: how.signal }));
+	if (resolve === undefined) return undefined;
+	const signer = await openSigner({
+		root,
+		cacheDir,
+		signingKey: given(env.SIGNING_KEY),
+		passphraseFile: given(env.SIGNING_KEY_PASSPHRASE_FILE),
+		inputs,
+	});
+	const epoch = inputs?.epoch ?? (await sourceEpoch(root, env));
+	return {
+		root,
+		cacheDir,
+		distDir: path.join(root, "dist"),
+		profile,
+		base,
+		bundles,
+		resolve,
+		contentPins: inputs?.content ?? {},
+		refresh,
+		epoch,
+		archiveEpoch: archiveEpoch(resolve),
+		signer,
+		version: versionOf(inputs, profile.version, signer.development, epoch),
+		mirror,
+		keyring,
+	};
+}
+
+/** Two builds of one version signed with development keys are different versions, or the second would look like a forgery. */
+function versionOf(inputs: Inputs | undefined, version: string, development: boolean, epoch: number): string {
+	const expected = development ? `${version}-dev.${epoch}` : version;
+	if (inputs !== undefined && inputs.version !== expected) {
+		throw new SlipwayError("E_INPUTS", `The inputs file is for version ${inputs.version}, this is ${expected}.`);
+	}
+	return expected;
+}
+
+function given(value: string | undefined): string | undefined {
+	return value === "" ? undefined : value;
+}
+
+function slipwayErrors(reason: unknown): SlipwayError[] {
+	if (reason instanceof SlipwayErrors) return [...reason.errors];
+	if (reason instanceof SlipwayError) return [reason];
+	throw reason;
+}
