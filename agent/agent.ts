@@ -7,7 +7,7 @@ import { showOnConsoles } from "./console/console.ts";
 import { listen, renewTls } from "./http/app.ts";
 import { addresses, ownHosts } from "./http/hosts.ts";
 import { type KernelLine, readKernelLine } from "./load/kernel.ts";
-import { fipsStatus } from "./preflight/fips.ts";
+import { type FipsView, fipsStatus } from "./preflight/fips.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { writeStatusFile } from "./status/file.ts";
 import { createStatus } from "./status/server.ts";
@@ -20,6 +20,12 @@ const ADDRESS_CHECK_MS = 5_000;
 const STATUS_CONNECTIONS = 32;
 const REGISTRY_CONNECTIONS = 256;
 
+/** What the agent reads of the machine it runs on; the tests give other answers. */
+export interface Facts {
+	readonly kernel?: KernelLine;
+	readonly fips?: FipsView;
+}
+
 export interface Agent {
 	readonly state: State;
 	/** Resolves when the first attempt to bring the content up has ended, well or not. */
@@ -31,33 +37,30 @@ export interface Agent {
  * Starts the agent: takes the store, opens status and registry, shows the state on file and consoles, and brings the content
  * up in the background. Bad hardware or content does not end it: it stays and tells. Errors: E_BUSY, E_CONFIG, E_IO, E_TOOL_*.
  */
-export async function startAgent(config: ApplianceConfig, kernel?: KernelLine): Promise<Agent> {
+export async function startAgent(config: ApplianceConfig, facts: Facts = {}): Promise<Agent> {
 	await mkdir(config.store, { recursive: true });
 	const lock = await lockStore(config.store);
-	const line = kernel ?? (await readKernelLine());
-	const state = await initialState(config, line);
-	const closers: (() => Promise<unknown> | unknown)[] = [() => lock.close()];
+	const kernel = facts.kernel ?? (await readKernelLine());
+	const state = await initialState(config, kernel, facts.fips);
+	const closers: (() => unknown)[] = [() => new Promise((resolve) => lock.close(resolve))];
+	const stop = async () => {
+		for (let close = closers.pop(); close; close = closers.pop()) await close();
+	};
 	try {
 		closers.push(await writeStatusFile(state, config.run));
 		closers.push(await showOnConsoles(state, config.consoles));
-		const bringUp = new BringUp(config, line, state);
-		closers.push(...(await openEndpoints(config, state, bringUp)));
-		return {
-			state,
-			settled: bringUp.run(),
-			stop: async () => {
-				for (const close of closers.reverse()) await close();
-			},
-		};
+		const bringUp = new BringUp(config, kernel, state);
+		await openEndpoints(config, state, bringUp, closers);
+		return { state, settled: bringUp.run(), stop };
 	} catch (error) {
 		state.fail("start", error);
-		for (const close of closers.reverse()) await close();
+		await stop();
 		throw error;
 	}
 }
 
-/** Opens status and registry, and keeps addresses and certificate up to date. Gives what closes them. */
-async function openEndpoints(config: ApplianceConfig, state: State, bringUp: BringUp) {
+/** Opens status and registry, and keeps addresses and certificate up to date. What closes them goes to `closers`. */
+async function openEndpoints(config: ApplianceConfig, state: State, bringUp: BringUp, closers: (() => unknown)[]) {
 	const { expose, registryPort, statusPort, names } = config.network;
 	const folder = join(config.store, "state", "tls");
 	let hosts = ownHosts(names);
@@ -66,6 +69,10 @@ async function openEndpoints(config: ApplianceConfig, state: State, bringUp: Bri
 	const options = { tls, hosts: () => hosts };
 	const status = createStatus(state, () => tls, { ...options, maxConnections: STATUS_CONNECTIONS });
 	const registry = createRegistry(bringUp, { ...options, maxConnections: REGISTRY_CONNECTIONS });
+	closers.push(
+		() => status.close(),
+		() => registry.close(),
+	);
 	const ports = {
 		status: await listen(status, expose, statusPort),
 		registry: await listen(registry, expose, registryPort),
@@ -93,7 +100,7 @@ async function openEndpoints(config: ApplianceConfig, state: State, bringUp: Bri
 		}
 		tell();
 	}, ADDRESS_CHECK_MS);
-	return [() => clearInterval(timer), () => status.close(), () => registry.close()];
+	closers.push(() => clearInterval(timer));
 }
 
 async function renew(folder: string, hosts: readonly string[], apps: readonly FastifyInstance[]): Promise<Certificate> {
@@ -106,7 +113,7 @@ function bracket(address: string): string {
 	return address.includes(":") ? `[${address}]` : address;
 }
 
-async function initialState(config: ApplianceConfig, kernel: KernelLine): Promise<State> {
+async function initialState(config: ApplianceConfig, kernel: KernelLine, fips?: FipsView): Promise<State> {
 	const { product, version, profile, arch, buildId } = config;
 	return new State({
 		stage: "booting",
@@ -120,7 +127,7 @@ async function initialState(config: ApplianceConfig, kernel: KernelLine): Promis
 		arch,
 		buildId,
 		rootId: kernel.rootId,
-		fips: await fipsStatus(config),
+		fips: await fipsStatus(config, fips),
 		developmentKey: false,
 		store: { path: config.store, kind: (await volume(config.store)).kind },
 		release: null,

@@ -134,6 +134,7 @@ export class BringUp implements Registry {
 		checkRoot(release.release, rootId);
 		if (rootId !== null) {
 			const medium = await readMediumRelease(content, trust, rootId, release.digest);
+			if (medium) this.#state.update({ buildId: medium.buildId });
 			if (checkMedium) await this.#checkMedium(join(content, ".."), medium?.files);
 		}
 		const candidates = await findCandidates(content, release.release, trust);

@@ -30,6 +30,7 @@ const HTTP_LIMITS: ServerOptions = {
 export function createApp(options: AppOptions): FastifyInstance {
 	const app = Fastify({
 		bodyLimit: 64 * 1024,
+		forceCloseConnections: true, // an idle client must not hold up the end of the agent
 		routerOptions: { maxParamLength: 1024 },
 		rewriteUrl: (request) => options.rewriteUrl?.(request.url ?? "/") ?? request.url ?? "/",
 		clientErrorHandler: (error, socket) => {

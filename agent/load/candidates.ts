@@ -29,9 +29,12 @@ export async function findCandidates(content: string, release: ContentRelease, t
 	if (files.length === 0) throw new SlipwayError("E_MEDIA", `There are no bundles in ${content}.`);
 	const found: Candidate[] = [];
 	const faults: SlipwayError[] = [];
+	let unreadable = 0;
 	for (const file of files) {
 		try {
+			unreadable++;
 			const candidate = await readCandidate(content, file, trust);
+			unreadable--;
 			const twin = found.find((other) => other.indexDigest === candidate.indexDigest);
 			if (twin) throw new SlipwayError("E_RELEASE_SET", `${file} and ${twin.file} are the same bundle.`);
 			if (!release.bundles.some((bundle) => bundle.indexDigest === candidate.indexDigest)) {
@@ -43,7 +46,12 @@ export async function findCandidates(content: string, release: ContentRelease, t
 		}
 	}
 	for (const bundle of release.bundles) {
-		if (bundle.required && !found.some((candidate) => candidate.indexDigest === bundle.indexDigest)) {
+		// One that is missing may be one that could not be read: that has been told.
+		if (
+			unreadable === 0 &&
+			bundle.required &&
+			!found.some((candidate) => candidate.indexDigest === bundle.indexDigest)
+		) {
 			faults.push(
 				new SlipwayError("E_RELEASE_SET", `The required bundle ${bundle.name} ${bundle.version} is missing.`),
 			);

@@ -109,13 +109,15 @@ export class State {
 		this.#set({
 			...this.#status,
 			conditions: [...others, condition],
-			...(error === undefined ? {} : { lastError: { code: error.code, cause: error.message, next: error.next } }),
+			...(error === undefined ? {} : { lastError: lastError(error) }),
 		});
 	}
 
-	/** Records every error in `error` as a condition (`name`, `name-2`, …) and enters `stage`. */
+	/** Records every error in `error` as a condition (`name`, `name-2`, …) and enters `stage`. The first is the last error. */
 	fail(name: string, error: unknown, stage: "failed" | "degraded" = "failed"): void {
-		for (const [i, e] of slipwayErrors(error).entries()) this.condition(i === 0 ? name : `${name}-${i + 1}`, e);
+		const errors = slipwayErrors(error);
+		for (const [i, e] of errors.entries()) this.condition(i === 0 ? name : `${name}-${i + 1}`, e);
+		if (errors[0]) this.update({ lastError: lastError(errors[0]) });
 		this.enter(stage);
 	}
 
@@ -123,6 +125,10 @@ export class State {
 		this.#status = status;
 		for (const listener of this.#listeners) listener(status);
 	}
+}
+
+function lastError({ code, message, next }: SlipwayError): NonNullable<Status["lastError"]> {
+	return { code, cause: message, next };
 }
 
 /** The errors a person can act on in whatever was thrown; anything else is a defect and becomes E_INTERNAL or E_IO. */

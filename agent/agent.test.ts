@@ -1,0 +1,173 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { makeContent, type TestContent } from "../test/support/content.ts";
+import { type Agent, startAgent } from "./agent.ts";
+import { Store } from "./store/store.ts";
+
+const HOST = { rootId: null, checkMedium: false };
+let agent: Agent | undefined;
+afterEach(async () => {
+	await agent?.stop();
+	agent = undefined;
+});
+
+async function start(content: TestContent, extra: object = {}, kernel = HOST): Promise<Agent> {
+	await agent?.stop();
+	agent = await startAgent(content.config(extra), { kernel });
+	await agent.settled;
+	return agent;
+}
+
+const newDir = () => mkdtemp(join(tmpdir(), "slipway-agent-"));
+const registry = (path: string, init?: RequestInit) => fetch(new URL(path, agent!.state.status.urls.registry!), init);
+const faults = () => agent!.state.status.conditions.filter((c) => !c.ok).map((c) => c.code);
+
+async function inodes(folder: string): Promise<string[]> {
+	const files = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((f) => f.isFile());
+	const lines = files.map(async (f) => {
+		const path = join(f.parentPath, f.name);
+		const { ino, ctimeNs } = await stat(path, { bigint: true });
+		return `${path} ${ino} ${ctimeNs}`;
+	});
+	return (await Promise.all(lines)).sort();
+}
+
+const SETS = [
+	{
+		refs: ["docker.io/library/nginx:1.27", "slipway.local/core/redis:7"],
+		layers: [3_000_000, 20],
+		input: { name: "core" },
+	},
+	{ refs: ["slipway.local/apps/deep/er/app:2"], compressible: true, layers: [500_000], input: { name: "apps" } },
+];
+
+test("verifies, loads and serves every name with its exact bytes, and says so everywhere", async () => {
+	const content = await makeContent(await newDir(), SETS);
+	const { state } = await start(content);
+	expect(state.status).toMatchObject({ stage: "ready", developmentKey: false, lastError: null });
+	expect(state.status.bundles.map((b) => [b.name, b.state])).toEqual([
+		["core", "committed"],
+		["apps", "committed"],
+	]);
+	expect(state.status.progress).toMatchObject({
+		blobsDone: state.status.progress.blobsTotal,
+		bytesDone: state.status.progress.bytesTotal,
+	});
+	expect(state.status.progress.bytesTotal).toBeGreaterThan(3_000_000);
+	for (const { names } of content.bundles) {
+		for (const { ref, digest } of names) {
+			const [name, tag] = ref.split(":");
+			const manifest = await registry(`${name}/manifests/${tag}`);
+			const bytes = Buffer.from(await manifest.arrayBuffer());
+			expect(`sha256:${createHash("sha256").update(bytes).digest("hex")}`).toBe(digest);
+			for (const layer of JSON.parse(bytes.toString()).layers) {
+				const blob = Buffer.from(await (await registry(`${name}/blobs/${layer.digest}`)).arrayBuffer());
+				expect(`sha256:${createHash("sha256").update(blob).digest("hex")}`).toBe(layer.digest);
+			}
+		}
+	}
+});
+
+test("a second start rewrites nothing and reads no bundle; a third without a blob loads just that one", async () => {
+	const content = await makeContent(await newDir(), SETS);
+	await start(content);
+	const store = join(content.dir, "store", "store");
+	const before = await inodes(store);
+	// With one byte of its data wrong the bundle would be refused, if it were read.
+	const path = content.bundles[0]!.path;
+	const bytes = await readFile(path);
+	await writeFile(path, Buffer.concat([bytes.subarray(0, 100), Buffer.from([bytes[100]! ^ 1]), bytes.subarray(101)]));
+	await start(content);
+	expect(agent!.state.status.stage).toBe("ready");
+	expect(await inodes(store)).toEqual(before);
+
+	await writeFile(path, bytes);
+	const victim = content.bundles[0]!.index.blobs.at(-1)!.digest;
+	await agent!.stop();
+	const blobs = before.filter((line) => line.includes("/blobs/"));
+	await rm((await Store.open(store)).path(victim));
+	await start(content);
+	expect(agent!.state.status.stage).toBe("ready");
+	const after = (await inodes(store)).filter((line) => line.includes("/blobs/"));
+	expect(after.filter((line) => !blobs.includes(line)).map((line) => line.split("/").at(-1)!.split(" ")[0])).toEqual([
+		victim.split(":")[1],
+	]);
+});
+
+test("a new release replaces the old set as a whole and what it no longer needs is swept", async () => {
+	const dir = await newDir();
+	const old = await makeContent(dir, [SETS[0]!]);
+	await start(old);
+	await rm(old.content, { recursive: true });
+	const next = await makeContent(dir, [SETS[1]!], old.signer);
+	await start(next);
+	expect(await (await registry("_catalog")).json()).toEqual({ repositories: ["slipway.local/apps/deep/er/app"] });
+	const kept = (await inodes(join(dir, "store", "store", "blobs"))).length;
+	expect(kept).toBe(next.bundles[0]!.index.blobs.length);
+});
+
+test("while a committed set is there, bad new content degrades and does not stop it", async () => {
+	const content = await makeContent(await newDir(), [SETS[1]!]);
+	await start(content);
+	await content.writeRelease({
+		version: "2.0.0",
+		sequence: 2,
+		bundles: [{ ...content.release.bundles[0]!, indexDigest: "0".repeat(64) }],
+	});
+	await start(content);
+	expect([agent!.state.status.stage, faults()[0]]).toEqual(["degraded", "E_RELEASE_SET"]);
+	expect((await registry("slipway.local/apps/deep/er/app/manifests/2")).status).toBe(200);
+});
+
+test("names in the store are only shown when today's keys signed them", async () => {
+	const content = await makeContent(await newDir(), [SETS[1]!]);
+	await start(content);
+	const other = await makeContent(await newDir(), [SETS[0]!]);
+	await start(content, { trust: join(other.dir, "trust.pem") });
+	expect([agent!.state.status.stage, faults()]).toEqual(["failed", ["E_KEY_UNKNOWN", "E_KEY_UNKNOWN"]]);
+	expect((await registry("_catalog")).status).toBe(503);
+});
+
+test("a blob that went bad on disk is never served whole, and is loaded again from the medium", async () => {
+	const content = await makeContent(await newDir(), [SETS[0]!]);
+	await start(content);
+	const layer = content.bundles[0]!.index.blobs.find((b) => b.size === 3_000_000)!;
+	const store = await Store.open(join(content.dir, "store", "store"));
+	const bytes = await readFile(store.path(layer.digest));
+	bytes[1_000_000]! ^= 1;
+	await writeFile(store.path(layer.digest), bytes);
+	const get = async () => {
+		for (const name of ["docker.io/library/nginx", "slipway.local/core/redis"]) {
+			const response = await registry(`${name}/blobs/${layer.digest}`);
+			if (response.status !== 404) return Buffer.from(await response.arrayBuffer());
+		}
+		return undefined;
+	};
+	await expect(get()).rejects.toThrow();
+	await expect.poll(() => agent!.state.status.stage, { timeout: 10_000 }).toBe("ready");
+	expect(
+		createHash("sha256")
+			.update((await get())!)
+			.digest("hex"),
+	).toBe(layer.digest.split(":")[1]);
+});
+
+test("an optional bundle may be absent: degraded, and the rest is served", async () => {
+	const content = await makeContent(await newDir(), SETS);
+	const [core, apps] = content.release.bundles;
+	await content.writeRelease({ bundles: [core!, { ...apps!, required: false }] });
+	await rm(content.bundles[1]!.path);
+	await start(content);
+	expect(agent!.state.status.stage).toBe("degraded");
+	expect(agent!.state.status.bundles.map((b) => b.state)).toEqual(["committed", "absent"]);
+	expect((await registry("docker.io/library/nginx/manifests/1.27")).status).toBe(200);
+});
+
+test("everything signed with a development key says so", async () => {
+	const { testSigner } = await import("../test/support/bundles.ts");
+	await start(await makeContent(await newDir(), [SETS[1]!], testSigner({ development: true })));
+	expect(agent!.state.status.developmentKey).toBe(true);
+});
