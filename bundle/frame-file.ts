@@ -16,7 +16,7 @@ export class FrameFile {
 	size = 0;
 	readonly #fd: FileHandle;
 	readonly #whole: WholeFileHash;
-	readonly #making: { frame: Promise<Buffer>; plain: number }[] = [];
+	readonly #making: { frame: Promise<Buffer>; plain: number; done: () => void }[] = [];
 	#writing: Promise<void> = Promise.resolve();
 	#syncing: Promise<void> = Promise.resolve();
 	#syncedTo = 0;
@@ -31,10 +31,10 @@ export class FrameFile {
 		return this.frames.length + this.#making.length;
 	}
 
-	/** Takes the next frame. Waits when too many are under way. Errors: E_NO_SPACE, E_IO. */
-	async add(frame: Promise<Buffer>, plain: number): Promise<void> {
+	/** Takes the next frame. Waits when too many are under way. `done` is called when it is written. Errors: E_NO_SPACE, E_IO. */
+	async add(frame: Promise<Buffer>, plain: number, done: () => void = () => undefined): Promise<void> {
 		frame.catch(() => undefined); // told when its turn comes
-		this.#making.push({ frame, plain });
+		this.#making.push({ frame, plain, done });
 		if (this.#making.length >= IN_FLIGHT) await this.#shift();
 	}
 
@@ -52,18 +52,21 @@ export class FrameFile {
 	}
 
 	async #shift(): Promise<void> {
-		const { frame, plain } = this.#making.shift()!;
+		const { frame, plain, done } = this.#making.shift()!;
 		const bytes = await frame;
 		this.frames.push([bytes.length, plain, hash("sha256", bytes, "hex")]);
-		await this.#write(bytes);
+		await this.#write(bytes, done);
 	}
 
 	/** One write is under way while the next frame is hashed. */
-	async #write(bytes: Buffer): Promise<void> {
+	async #write(bytes: Buffer, done: () => void = () => undefined): Promise<void> {
 		await this.#writing;
 		const at = this.size;
 		this.size += bytes.length;
-		this.#writing = writeAll(this.#fd, bytes, at).then(() => this.#whole.advance(at + bytes.length));
+		this.#writing = writeAll(this.#fd, bytes, at).then(() => {
+			this.#whole.advance(at + bytes.length);
+			done();
+		});
 		this.#writing.catch(() => undefined); // told by the next write, or by finish
 		if (this.size - this.#syncedTo < SYNC_EVERY) return;
 		await this.#syncing;

@@ -39,17 +39,28 @@ export function rawFrameLength(plain: number): number {
 /** The canonical raw frame: the same bytes whichever program makes them, readable by any zstd. 1 … 2^32-1 bytes. */
 export function rawFrame(plain: Uint8Array): Buffer {
 	const out = Buffer.allocUnsafe(rawFrameLength(plain.length));
-	out.writeUInt32LE(MAGIC, 0);
-	out[4] = RAW_DESCRIPTOR;
-	out.writeUInt32LE(plain.length, 5);
-	let to = RAW_HEADER;
-	for (let from = 0; from < plain.length; from += BLOCK_MAX) {
-		const size = Math.min(BLOCK_MAX, plain.length - from);
-		out.writeUIntLE((size << 3) | (from + size === plain.length ? 1 : 0), to, BLOCK_HEADER);
-		out.set(plain.subarray(from, from + size), to + BLOCK_HEADER);
-		to += BLOCK_HEADER + size;
+	let at = 0;
+	for (const part of layRawFrame(out, plain.length)) {
+		part.set(plain.subarray(at, at + part.length));
+		at += part.length;
 	}
 	return out;
+}
+
+/** Writes the headers of the canonical raw frame of `plain` bytes to `out` and gives the places between them, to be filled. */
+export function layRawFrame(out: Buffer, plain: number): Buffer[] {
+	out.writeUInt32LE(MAGIC, 0);
+	out[4] = RAW_DESCRIPTOR;
+	out.writeUInt32LE(plain, 5);
+	const parts: Buffer[] = [];
+	let to = RAW_HEADER;
+	for (let from = 0; from < plain; from += BLOCK_MAX) {
+		const size = Math.min(BLOCK_MAX, plain - from);
+		out.writeUIntLE((size << 3) | (from + size === plain ? 1 : 0), to, BLOCK_HEADER);
+		parts.push(out.subarray(to + BLOCK_HEADER, to + BLOCK_HEADER + size));
+		to += BLOCK_HEADER + size;
+	}
+	return parts;
 }
 
 /** Names a frame in every message: number, and the bytes of the file it takes. */
@@ -59,17 +70,24 @@ function fault(i: number, offset: number, size: number, what: string, cause?: un
 
 /**
  * Checks and decodes one data frame: SHA-256 of the compressed bytes first, then a walk over the block headers, then the
- * decoder with the signed plain size as its cap. `offset` is where the frame stands in the file, for messages.
+ * decoder with the signed plain size as its cap. `offset` is where the frame stands in the file, for messages. The result may
+ * be a view of `room`, which then must hold the plain size.
  * Errors: E_FRAME, with the frame's number and byte range.
  */
-export async function decodeFrame(compressed: Buffer, record: FrameRecord, i: number, offset: number): Promise<Buffer> {
+export async function decodeFrame(
+	compressed: Buffer,
+	record: FrameRecord,
+	i: number,
+	offset: number,
+	room?: Buffer,
+): Promise<Buffer> {
 	const [size, plain, sha256] = record;
 	if (compressed.length !== size) throw fault(i, offset, size, `is cut off after ${compressed.length} bytes`);
 	if (hash("sha256", compressed, "hex") !== sha256)
 		throw fault(i, offset, size, "does not have the digest that the signed index gives");
 	const problem = walkFrame(compressed, plain);
 	if (typeof problem === "string") throw fault(i, offset, size, problem);
-	if (problem.canonicalRaw) return joinRaw(compressed, plain);
+	if (problem.canonicalRaw) return joinRaw(compressed, plain, room);
 	// With zlib's default chunk this takes three times as long; maxOutputLength stops a bomb at its first byte too many.
 	const out = await inflate(compressed, { maxOutputLength: plain, chunkSize: Math.max(plain, 64) }).catch(
 		(cause: unknown) => {
@@ -82,8 +100,8 @@ export async function decodeFrame(compressed: Buffer, record: FrameRecord, i: nu
 }
 
 /** The data of a canonical raw frame, without its block headers. */
-function joinRaw(frame: Buffer, plain: number): Buffer {
-	const out = Buffer.allocUnsafe(plain);
+function joinRaw(frame: Buffer, plain: number, room: Buffer = Buffer.allocUnsafe(plain)): Buffer {
+	const out = room.subarray(0, plain);
 	let from = RAW_HEADER + BLOCK_HEADER;
 	for (let to = 0; to < plain; to += BLOCK_MAX) {
 		frame.copy(out, to, from, from + Math.min(BLOCK_MAX, plain - to));

@@ -7,7 +7,8 @@ import { SlipwayError } from "./errors.ts";
 import { decodeFrame } from "./frames.ts";
 import { parseIndex } from "./index-check.ts";
 import type { BundleIndex } from "./index-schema.ts";
-import { encodeSeekTable, readExactly, readTail } from "./tail.ts";
+import { readExactly } from "./read.ts";
+import { encodeSeekTable, readTail } from "./tail.ts";
 
 /** An open bundle whose structure is sound. Whether to trust it is verify.ts's question. */
 export interface Bundle {
@@ -124,11 +125,17 @@ function lastAtMost(ascending: Float64Array, value: number): number {
 
 /**
  * Reads one data frame and gives its plain bytes. Its digest is checked before anything is decoded, so with an
- * authenticated index the bytes are authentic. Errors: E_FRAME, E_TRUNCATED, E_IO.
+ * authenticated index the bytes are authentic. The result may be a view of `room`, if given.
+ * Errors: E_FRAME, E_TRUNCATED, E_IO.
  */
-export async function readFrame(bundle: Bundle, i: number): Promise<Buffer> {
+export async function readFrame(
+	bundle: Bundle,
+	i: number,
+	room?: { compressed: Buffer; plain: Buffer },
+): Promise<Buffer> {
 	const { offset, size } = bundle.dataRegion(i);
-	return decodeFrame(await readExactly(bundle.fd, offset, size), bundle.index.frames[i]!, i, offset);
+	const compressed = await readExactly(bundle.fd, offset, size, room?.compressed);
+	return decodeFrame(compressed, bundle.index.frames[i]!, i, offset, room?.plain);
 }
 
 /** Reads pieces of the tar, keeping the last frame: small blobs share frames. */

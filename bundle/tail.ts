@@ -2,6 +2,7 @@ import type { FileHandle } from "node:fs/promises";
 import { sha256Hex } from "./digest.ts";
 import { SlipwayError } from "./errors.ts";
 import type { FrameRecord } from "./frames.ts";
+import { readExactly } from "./read.ts";
 
 /**
  * The end of a bundle: index frame (payload | envelope | trailer), then the seek-table frame. Both are skippable frames, so
@@ -139,23 +140,4 @@ async function noFooter(fd: FileHandle, size: number): Promise<SlipwayError> {
 		"E_TRAILING",
 		`There are ${length - at - 4} bytes behind the end of the bundle, from byte ${size - length + at + 4}.`,
 	);
-}
-
-/** Reads exactly `length` bytes. Errors: E_TRUNCATED, E_IO. */
-export async function readExactly(fd: FileHandle, offset: number, length: number): Promise<Buffer> {
-	const out = Buffer.allocUnsafe(length);
-	for (let done = 0; done < length; ) {
-		const { bytesRead } = await fd.read(out, done, length - done, offset + done).catch((cause: Error) => {
-			throw new SlipwayError("E_IO", `Reading bytes ${offset} to ${offset + length - 1} failed: ${cause.message}.`, {
-				cause,
-			});
-		});
-		if (bytesRead === 0)
-			throw new SlipwayError(
-				"E_TRUNCATED",
-				`The file ends at byte ${offset + done}, where ${length - done} more were expected.`,
-			);
-		done += bytesRead;
-	}
-	return out;
 }

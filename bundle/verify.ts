@@ -41,7 +41,7 @@ export interface VerifiedBundle {
 }
 
 /** Frames in flight: enough to keep disk and decoder busy, little enough to bound memory. */
-const FRAMES_AHEAD = 4;
+const FRAMES_AHEAD = 5;
 const BYTES_AHEAD = 2 * MAX_PLAIN;
 
 /**
@@ -176,23 +176,32 @@ async function checkData(bundle: Bundle, options: VerifyOptions, onRead: (done: 
 	checker.end();
 }
 
-/** Frames in order, decoded a few ahead. Settles everything it started before it ends, so that the descriptor can be closed. */
+/**
+ * Frames in order, decoded a few ahead; each is valid until the next is asked for. Settles everything it started before it
+ * ends, so that the descriptor can be closed.
+ */
 async function* readAhead(bundle: Bundle): AsyncGenerator<[frame: number, plain: Buffer], void, void> {
 	const { frames } = bundle.index;
-	const flight: Promise<Buffer>[] = [];
-	let next = 0;
-	let bytes = 0;
+	const largest = { compressed: 0, plain: 0 };
+	for (const [compressed, plain] of frames) {
+		largest.compressed = Math.max(largest.compressed, compressed);
+		largest.plain = Math.max(largest.plain, plain);
+	}
+	const ahead = Math.max(2, Math.min(FRAMES_AHEAD, Math.floor(BYTES_AHEAD / largest.plain)));
+	const rooms = Array.from({ length: ahead }, () => ({
+		compressed: Buffer.allocUnsafeSlow(largest.compressed),
+		plain: Buffer.allocUnsafeSlow(largest.plain),
+	}));
+	const start = (i: number) => {
+		const frame = readFrame(bundle, i, rooms[i % ahead]!);
+		frame.catch(() => undefined); // told when its turn comes
+		return frame;
+	};
+	const flight: Promise<Buffer>[] = frames.slice(0, ahead).map((_, i) => start(i));
 	try {
 		for (let i = 0; i < frames.length; i++) {
-			while (next < frames.length && (next === i || (flight.length < FRAMES_AHEAD && bytes < BYTES_AHEAD))) {
-				bytes += frames[next]![1];
-				const frame = readFrame(bundle, next++);
-				frame.catch(() => undefined); // told when its turn comes
-				flight.push(frame);
-			}
-			const plain = await flight.shift()!;
-			bytes -= plain.length;
-			yield [i, plain];
+			yield [i, await flight.shift()!];
+			if (i + ahead < frames.length) flight.push(start(i + ahead)); // in the room that frame i has left
 		}
 	} finally {
 		await Promise.allSettled(flight);

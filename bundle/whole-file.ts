@@ -3,11 +3,13 @@ import type { FileHandle } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import { SlipwayError } from "./errors.ts";
 import type { PublicKey } from "./keys.ts";
-import { readExactly } from "./tail.ts";
+import { readExactly } from "./read.ts";
 
 /** Below this a worker's start costs more than it saves. */
 const WORKER_FROM = 8 * 1024 * 1024;
 const CHUNK = 1024 * 1024;
+/** The worker is woken once for so many bytes. */
+const STEP = 4 * 1024 * 1024;
 
 export interface WholeFileTask {
 	/** Also give the SHA-256 of the file. */
@@ -88,10 +90,13 @@ function hashInWorker(fd: FileHandle, task: WholeFileTask): WholeFileHash {
 	});
 	answer.catch(() => undefined); // told by result(); stop() may come first
 	let end = 0;
+	let ordered = 0;
 	const order = (message: WorkerOrder) => worker.postMessage(message);
 	return {
 		advance: (to) => {
 			end = to;
+			if (to - ordered < STEP) return;
+			ordered = to;
 			order({ to, finish: false });
 		},
 		result: async () => {

@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open, rename, rm, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import manifest from "../package.json" with { type: "json" };
+import { BufferPool } from "./buffers.ts";
 import type { ClosureBlob } from "./closure.ts";
 import { COMPRESSOR, compressFrame, isCompressedType } from "./compress.ts";
 import { type Contents, collectContents, type WriterPack } from "./contents.ts";
@@ -15,9 +16,10 @@ import { parseIndex } from "./index-check.ts";
 import { type BundleIndex, PAYLOAD_TYPE } from "./index-schema.ts";
 import { encodeLayoutIndex } from "./layout.ts";
 import { OCI_LAYOUT } from "./oci.ts";
+import { readExactly } from "./read.ts";
 import { signatureName } from "./signature-file.ts";
-import { blobSlots, bufferSlots, SLOT } from "./slots.ts";
-import { encodeTail, readExactly } from "./tail.ts";
+import { blobSlots, bufferSlots, SLOT, SLOT_BUFFER, type Slot } from "./slots.ts";
+import { encodeTail } from "./tail.ts";
 import { END_SIZE, entryLength, headerLength } from "./tar.ts";
 import { hashWholeFile } from "./whole-file.ts";
 
@@ -116,6 +118,7 @@ async function writeFrames(input: BundleInput, contents: Contents, file: FrameFi
 	const entries = contents.blobs.map((b) => ({ name: blobPath(b.digest), size: b.size }));
 	const total = [...layout, ...entries].reduce((sum, e) => sum + entryLength(e), END_SIZE);
 	const records: Records = { files: [], blobs: [] };
+	const pool = new BufferPool(SLOT_BUFFER);
 	let at = 0;
 	const place = (entry: { name: string; size: number }) => {
 		const tarOffset = at + headerLength(entry);
@@ -135,7 +138,7 @@ async function writeFrames(input: BundleInput, contents: Contents, file: FrameFi
 		file,
 		metadata.map((b) => ({
 			length: entryLength({ name: blobPath(b.digest), size: b.size }),
-			slots: () => blobSlots(input.blobDir, b),
+			slots: () => smallSlots(input.blobDir, b, pool),
 		})),
 	);
 	const record = ({ digest, size }: ClosureBlob, frame: number) => {
@@ -144,10 +147,18 @@ async function writeFrames(input: BundleInput, contents: Contents, file: FrameFi
 	for (const [i, blob] of metadata.entries()) record(blob, frames[i]!);
 	for (const blob of layers) {
 		record(blob, file.count);
-		await addBlob(file, blob, input);
+		await addBlob(file, blob, input, pool);
 	}
 	await file.add(compressFrame(Buffer.alloc(END_SIZE)), END_SIZE);
 	return records;
+}
+
+/** A metadata blob's slots, copied out of the pool: they wait for others to share a frame. */
+async function* smallSlots(blobDir: string, blob: ClosureBlob, pool: BufferPool): AsyncGenerator<Buffer> {
+	for await (const slot of blobSlots(blobDir, blob, pool)) {
+		yield Buffer.from(slot.bytes);
+		pool.give(slot.buffer);
+	}
 }
 
 interface Item {
@@ -179,16 +190,21 @@ async function addTogether(file: FrameFile, items: readonly Item[]): Promise<num
 }
 
 /** Adds a layer in frames of its own: raw if it is compressed already, by its media type or as its first frame shows. */
-async function addBlob(file: FrameFile, blob: ClosureBlob, input: BundleInput): Promise<void> {
+async function addBlob(file: FrameFile, blob: ClosureBlob, input: BundleInput, pool: BufferPool): Promise<void> {
 	let raw = isCompressedType(blob.mediaType);
 	let first = true;
-	for await (const plain of blobSlots(input.blobDir, blob)) {
-		const frame = raw ? Promise.resolve(rawFrame(plain)) : compressFrame(plain);
-		if (first && !raw) raw = (await frame).length >= plain.length;
+	for await (const slot of blobSlots(input.blobDir, blob, pool, () => raw)) {
+		const frame = makeFrame(slot, raw);
+		if (first && !raw) raw = (await frame).length >= slot.plain;
 		first = false;
-		await file.add(frame, plain.length);
+		await file.add(frame, slot.plain, () => pool.give(slot.buffer));
 		if (input.signal?.aborted === true) throw new SlipwayError("E_INTERRUPTED", "Writing the bundle was stopped.");
 	}
+}
+
+async function makeFrame(slot: Slot, raw: boolean): Promise<Buffer> {
+	if (slot.raw) return slot.bytes;
+	return raw ? rawFrame(slot.bytes) : compressFrame(slot.bytes);
 }
 
 /** The payload: one line of JSON, keys in the order of the format's page. Errors: E_LIMIT (encodeTail). */

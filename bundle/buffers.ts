@@ -1,0 +1,22 @@
+/**
+ * Buffers of one size that are used again. Fresh ones cost page faults and garbage collection, which on bulk data take
+ * longer than the hashing.
+ */
+export class BufferPool {
+	readonly #size: number;
+	readonly #free: Buffer[] = [];
+
+	constructor(size: number) {
+		this.#size = size;
+	}
+
+	/** A buffer of the pool's size, with whatever it held before. */
+	take(): Buffer {
+		return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#size);
+	}
+
+	/** Gives back a buffer that `take` gave; nothing may use it or a view of it any more. */
+	give(buffer: Buffer): void {
+		this.#free.push(buffer);
+	}
+}
