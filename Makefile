@@ -1,0 +1,67 @@
+# Short names for what ./slipway does, with the host set up for it. `make help` lists them.
+# Variables: PROFILE BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE INPUTS REGISTRY_AUTH_FILE
+# REGISTRY_CA SOURCE_DATE_EPOCH; BUNDLE for `bundle`; FIRMWARE, MEDIA and CHECK for `boot`; JSON=1 for JSON.
+.POSIX:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+.PHONY: iso bundle boot test check bench list clean docs help
+
+VARIABLES := BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE REGISTRY_AUTH_FILE REGISTRY_CA SOURCE_DATE_EPOCH
+export $(VARIABLES)
+
+# sudo passes no variables on, so they are named again. Without sudo, slipway itself says what is missing.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo env $(foreach v,$(VARIABLES),$(if $($v),$v='$($v)'))))
+SLIPWAY := ./slipway
+NODE = .tools/node_modules/node-linux-$(if $(filter aarch64,$(shell uname -m)),arm64,x64)/bin/node
+VITEST = PATH="$(CURDIR)/$(dir $(NODE)):$$PATH" $(NODE) node_modules/vitest/vitest.mjs run
+COMMON = $(if $(JSON),--json)
+
+iso: need-profile ## Build the ISO of PROFILE into dist/ (BASE=, MIRROR=, PRO_TOKEN_FILE=, SIGNING_KEY=, INPUTS=)
+	@scripts/bootstrap
+	@$(SLIPWAY) validate --for-build '$(PROFILE)' >/dev/null
+	@scripts/setup iso
+	@$(AS_ROOT) $(SLIPWAY) build '$(PROFILE)' $(COMMON) $(if $(INPUTS),--inputs '$(INPUTS)') $(if $(REFRESH),--refresh)
+
+bundle: ## Build one content bundle (BUNDLE=profiles/bundles/core.yaml)
+	@scripts/bootstrap
+	@scripts/setup iso
+	@$(AS_ROOT) $(SLIPWAY) bundle build '$(or $(BUNDLE),profiles/bundles/core.yaml)' $(COMMON)
+
+boot: need-profile ## Start PROFILE's ISO in QEMU (CHECK=1 tests it and stops; FIRMWARE=bios|uefi, MEDIA=cd|usb)
+	@scripts/bootstrap
+	@scripts/setup boot
+	@$(SLIPWAY) boot '$(PROFILE)' $(COMMON) $(if $(CHECK),--check) $(if $(FIRMWARE),--firmware '$(FIRMWARE)') $(if $(MEDIA),--media '$(MEDIA)')
+
+test: check ## Run all checks and tests, the real ISO and its boot included
+	@scripts/setup iso boot test
+	$(VITEST) --project unit
+	$(AS_ROOT) $(VITEST) --project e2e
+
+check: ## Check types, style, unused code, generated pages and house rules
+	@scripts/bootstrap
+	$(NODE) node_modules/typescript/bin/tsc -p .
+	node_modules/.bin/biome ci .
+	$(NODE) node_modules/knip/bin/knip.js
+	$(NODE) scripts/generate.ts --check
+	$(NODE) scripts/house-rules.ts
+
+docs: ## Write the generated pages and schemas again
+	@scripts/bootstrap
+	@$(NODE) scripts/generate.ts
+
+bench: ## Measure against cp, openssl and the like, as ratios
+	@scripts/bootstrap
+	@scripts/setup iso
+	@$(NODE) test/bench/run.ts
+
+list: ## List profiles, bases and bundles
+	@$(SLIPWAY) list $(COMMON)
+
+clean: ## Remove old stage outputs (ALL=1: the whole cache and dist/)
+	@$(AS_ROOT) $(SLIPWAY) clean $(if $(ALL),--all)
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do printf '%-8s %s\n' "$$name" "$$text"; done
+
+need-profile:
+	@test -n '$(PROFILE)' || { echo 'E_USAGE: PROFILE is not set. Next: make $(MAKECMDGOALS) PROFILE=NAME; `make list` shows the names.' >&2; exit 2; }
