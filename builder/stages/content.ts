@@ -1,4 +1,34 @@
+import { createHash } from "node:crypto";
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
+import { sha256Hex } from "../../bundle/digest.ts";
+import type { ContentRelease } from "../../bundle/index-schema.ts";
+import { makeRelease } from "../../bundle/release.ts";
+import { archiveResolve } from "../archive/resolve.ts";
+import { type BuiltBundle, buildBundle } from "../packs/build-bundle.ts";
+import { registryAccess } from "../packs/registry/access.ts";
+import type { Build } from "../plan/build.ts";
+import type { Stage, StageContext } from "../plan/stage.ts";
+import { recordingSigner } from "../signing/record.ts";
+
+const options = z.strictObject({
+	bundles: z.array(z.strictObject({ name: z.string(), optional: z.boolean() })),
+	product: z.string(),
+	version: z.string(),
+	suffix: z.string(),
+	base: z.string(),
+	arch: z.enum(["amd64", "arm64"]),
+	fips: z.boolean(),
+	audience: z.string(),
+	keyId: z.string(),
+	/** Signed Release files of the archive when it was last asked: asked again, it may offer other packages. */
+	archive: z.array(z.string()),
+	pins: z.record(z.string(), archiveResolve),
+	mirror: z.string().nullable(),
+	epoch: z.int(),
+});
+type Options = z.infer<typeof options>;
 
 /** `content.json`: what lies in `content/`, which becomes /content of the ISO. */
 export const contentRecord = z.strictObject({
@@ -7,12 +37,152 @@ export const contentRecord = z.strictObject({
 	files: z.array(z.strictObject({ path: z.string(), size: z.int(), sha256: z.string() })),
 	bundles: z.array(
 		z.strictObject({
+			file: z.string(),
 			name: z.string(),
 			version: z.string(),
-			indexDigest: z.string(),
+			arch: z.string(),
+			fips: z.union([z.boolean(), z.literal("n/a")]),
 			required: z.boolean(),
-			file: z.string(),
+			indexDigest: z.string(),
+			sha256: z.string(),
+			size: z.int(),
 		}),
 	),
+	/** Package set of each bundle that has images made from packages. */
+	archives: z.record(z.string(), archiveResolve),
+	signatures: z.record(z.string(), z.string()),
 });
 export type ContentRecord = z.infer<typeof contentRecord>;
+
+/** Reads `content.json` of the stage's output. */
+export async function readContentRecord(folder: string): Promise<ContentRecord> {
+	return contentRecord.parse(JSON.parse(await readFile(join(folder, "content.json"), "utf8")));
+}
+
+/** The profile's bundles and the signed content release that names them. */
+export const content: Stage<Options> = {
+	name: "content",
+	summary: "Build the content bundles and the content release",
+	options,
+	inputs: [],
+	plan: (build) => ({
+		bundles: build.profile.bundles.map(({ name, optional }) => ({ name, optional })),
+		product: build.profile.product,
+		version: build.version,
+		suffix: build.version.slice(build.profile.version.length),
+		base: build.base.name,
+		arch: build.profile.arch,
+		fips: build.profile.fips,
+		audience: build.profile.audience,
+		keyId: build.signer.keyId,
+		archive: build.resolve.inRelease.map(({ sha256 }) => sha256),
+		pins: { ...build.contentPins },
+		mirror: build.mirror ?? null,
+		epoch: build.epoch,
+	}),
+	sources: (build) => [
+		import.meta.filename,
+		...["builder/packs", "builder/oci", "bundle", "package-lock.json"].map((path) => join(build.root, path)),
+		...build.bundles.flatMap(definitionFiles),
+	],
+	secrets: ["registryAuth"],
+	space: () => 2_000_000_000,
+	async run(context) {
+		const { build, options: o, out } = context;
+		const { signer, signatures } = recordingSigner(build.signer);
+		const folder = join(out, "content");
+		await mkdir(folder);
+		const built: BuiltBundle[] = [];
+		for (const definition of build.bundles) {
+			built.push(await buildOne(context, { ...build, signer }, definition, folder));
+		}
+		const release = releaseOf(o, built);
+		await writeFile(join(folder, "release.dsse.json"), await makeRelease(release, signer));
+		const record: ContentRecord = {
+			release: sha256Hex(Buffer.from(JSON.stringify(release))),
+			files: [
+				await smallFile(join(folder, "release.dsse.json")),
+				...(await Promise.all(built.map(({ sigPath }) => smallFile(sigPath)))),
+				...built.map(({ path, size, sha256 }) => ({ path: basename(path), size, sha256 })),
+			],
+			bundles: built.map(({ path, sha256, size }, i) => ({
+				file: basename(path),
+				...release.bundles[i]!,
+				sha256,
+				size,
+			})),
+			archives: Object.fromEntries(
+				built.flatMap(({ index, resolve }) => (resolve === undefined ? [] : [[index.name, resolve]])),
+			),
+			signatures,
+		};
+		await writeFile(join(out, "content.json"), `${JSON.stringify(record, null, "\t")}\n`);
+	},
+};
+
+async function buildOne(
+	context: StageContext<Options>,
+	build: Build,
+	definition: Build["bundles"][number],
+	outDir: string,
+): Promise<BuiltBundle> {
+	const { options: o, run, signal, progress, log } = context;
+	// Read through the context too, so that what is in it is masked in the log.
+	await context.secret("registryAuth");
+	return await buildBundle({
+		root: build.root,
+		definition,
+		base: build.base,
+		arch: o.arch,
+		fips: o.fips,
+		versionSuffix: o.suffix,
+		epoch: o.epoch,
+		signer: build.signer,
+		cacheDir: build.cacheDir,
+		outDir,
+		mirror: build.mirror,
+		keyring: build.keyring,
+		pinned: o.pins[definition.name],
+		refresh: build.refresh,
+		registry: await registryAccess(process.env),
+		run,
+		signal,
+		onPack: (name, cached) => log(`pack ${name}: ${cached ? "cached" : "built"}`),
+		onProgress: progress,
+	});
+}
+
+/** A later build has a later sequence: seconds fit it until 2038, and floors compare nothing else. */
+function releaseOf(o: Options, built: readonly BuiltBundle[]): ContentRelease {
+	const optional = new Set(o.bundles.filter((bundle) => bundle.optional).map((bundle) => bundle.name));
+	return {
+		format: 1,
+		critical: [],
+		product: o.product,
+		version: o.version,
+		sequence: o.epoch,
+		bundles: built.map(({ index: { name, version, arch, fips }, indexDigest }) => ({
+			...{ name, version, arch, fips, indexDigest },
+			required: !optional.has(name),
+		})),
+		// The ISO release ties this content to its root image; the release itself fits every root that trusts the key.
+		roots: [],
+		releasedAt: new Date(o.epoch * 1000).toISOString().replace(".000Z", "Z"),
+		audience: o.audience,
+		annotations: {},
+	};
+}
+
+/** The definition, its lock and the local files it names. */
+function definitionFiles(definition: Build["bundles"][number]): string[] {
+	const folder = dirname(definition.file);
+	const local = definition.packs.flatMap((pack) => ("path" in pack ? [resolve(folder, pack.path)] : []));
+	return [definition.file, definition.file.replace(/\.yaml$/, ".lock.yaml"), ...local];
+}
+
+async function smallFile(file: string): Promise<ContentRecord["files"][number]> {
+	const sha256 = createHash("sha256")
+		.update(await readFile(file))
+		.digest("hex");
+	return { path: basename(file), size: (await stat(file)).size, sha256 };
+}

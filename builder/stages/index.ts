@@ -1,11 +1,23 @@
 import type { Stage } from "../plan/stage.ts";
 import { agent } from "./agent.ts";
+import { attest } from "./attest.ts";
 import { boot } from "./boot.ts";
 import { bootstrap } from "./bootstrap.ts";
+import { content } from "./content.ts";
 import { initrd } from "./initrd.ts";
 import { iso } from "./iso.ts";
 import { overlay } from "./overlay.ts";
 import { root } from "./root.ts";
 
-/** Every stage, in the order they run. */
-export const STAGES = [bootstrap, overlay, agent, initrd, root, boot, iso] as readonly unknown[] as readonly Stage[];
+/** Every stage, in the order they run. Each checks its own options, so a list of them need not know their types. */
+export const STAGES = [
+	bootstrap,
+	overlay,
+	agent,
+	initrd,
+	root,
+	content,
+	boot,
+	iso,
+	attest,
+] as readonly unknown[] as readonly Stage[];

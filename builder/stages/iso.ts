@@ -6,8 +6,9 @@ import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { makeIsoRelease } from "../../bundle/release.ts";
 import type { Stage } from "../plan/stage.ts";
+import { recordingSigner } from "../signing/record.ts";
 import { writeIso } from "../tools/xorriso.ts";
-import { contentRecord } from "./content.ts";
+import { readContentRecord } from "./content.ts";
 import { checkContent, checkStructure, type GatedFile } from "./iso-gate.ts";
 import { rootMark, volumeId } from "./kernel-line.ts";
 
@@ -24,7 +25,13 @@ const options = z.strictObject({
 type Options = z.infer<typeof options>;
 
 /** Output of the stage, beside `image.iso`. */
-export const isoRecord = z.strictObject({ sha256: z.string(), size: z.int(), buildId: z.string(), rootId: z.string() });
+export const isoRecord = z.strictObject({
+	sha256: z.string(),
+	size: z.int(),
+	buildId: z.string(),
+	rootId: z.string(),
+	signatures: z.record(z.string(), z.string()),
+});
 
 /** The hybrid ISO, checked by reading it back. */
 export const iso: Stage<Options> = {
@@ -46,7 +53,8 @@ export const iso: Stage<Options> = {
 	space: () => 1_000_000_000,
 	async run({ build, options: o, inputs, out, work, run, progress }) {
 		const rootId = (JSON.parse(await readFile(join(inputs.root!, "root.json"), "utf8")) as { rootId: string }).rootId;
-		const content = contentRecord.parse(JSON.parse(await readFile(join(inputs.content!, "content.json"), "utf8")));
+		const content = await readContentRecord(inputs.content!);
+		const { signer, signatures } = recordingSigner(build.signer);
 		const sources: [string, string][] = [
 			["live/rootfs.squashfs", join(inputs.root!, "rootfs.squashfs")],
 			["boot/vmlinuz", join(inputs.initrd!, "vmlinuz")],
@@ -69,7 +77,7 @@ export const iso: Stage<Options> = {
 				contentRelease: content.release,
 				annotations: {},
 			},
-			build.signer,
+			signer,
 		);
 		const disk = await makeDisk(join(work, "disk"), {
 			"iso-release.dsse.json": release,
@@ -104,7 +112,7 @@ export const iso: Stage<Options> = {
 			...content.files.map((file) => ({ ...file, path: `content/${file.path}` })),
 		];
 		const whole = await checkContent(run, image, files, (done, total) => progress(100 + (100 * done) / total, 200));
-		await writeFile(join(out, "iso.json"), `${JSON.stringify({ ...whole, buildId, rootId })}\n`);
+		await writeFile(join(out, "iso.json"), `${JSON.stringify({ ...whole, buildId, rootId, signatures })}\n`);
 	},
 };
 
