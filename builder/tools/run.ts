@@ -1,4 +1,4 @@
-import { appendFile } from "node:fs/promises";
+import { appendFile, open } from "node:fs/promises";
 import { execa } from "execa";
 import { SlipwayError } from "../../bundle/errors.ts";
 
@@ -40,11 +40,14 @@ const TAIL_LINES = 15;
  * Errors: E_TOOL_MISSING, E_INTERRUPTED, E_TOOL_FAILED (with the program's last lines).
  */
 export async function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-	const hide = (text: string) => (options.secrets ?? []).reduce((t, s) => (s === "" ? t : t.replaceAll(s, "***")), text);
+	const hide = (text: string) =>
+		(options.secrets ?? []).reduce((t, s) => (s === "" ? t : t.replaceAll(s, "***")), text);
 	const note = async (text: string) => {
 		if (options.log !== undefined) await appendFile(options.log, hide(text));
 	};
 	await note(`$ ${[file, ...args].map(quote).join(" ")}\n`);
+	// A descriptor goes to the program as it is; anything else would take the bytes through this process.
+	const output = options.stdoutFile === undefined ? undefined : await open(options.stdoutFile, "w");
 	const child = execa(file, args, {
 		reject: false,
 		extendEnv: false,
@@ -54,7 +57,7 @@ export async function run(file: string, args: readonly string[], options: RunOpt
 		stripFinalNewline: true,
 		forceKillAfterDelay: 10_000,
 		...(options.input === undefined ? {} : { input: options.input }),
-		...(options.stdoutFile === undefined ? {} : { stdout: { file: options.stdoutFile } }),
+		...(output === undefined ? {} : { stdout: output.createWriteStream({ autoClose: false }) }),
 		...(options.cwd === undefined ? {} : { cwd: options.cwd }),
 		...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
 		...(options.timeout === undefined ? {} : { timeout: options.timeout }),
@@ -67,13 +70,18 @@ export async function run(file: string, args: readonly string[], options: RunOpt
 		}
 	})().catch(() => undefined); // the failure itself is told by the result below
 	const result = await child;
+	await output?.close();
 	await reader;
 	await logged;
 	if (result.isCanceled) throw new SlipwayError("E_INTERRUPTED", `${file} was stopped.`);
-	if (result.code === "ENOENT") throw new SlipwayError("E_TOOL_MISSING", `The program ${file} is not installed.`, { cause: result });
+	if (result.code === "ENOENT")
+		throw new SlipwayError("E_TOOL_MISSING", `The program ${file} is not installed.`, { cause: result });
 	const exitCode = result.exitCode ?? 255;
 	if (!(options.accept ?? [0]).includes(exitCode)) {
-		const tail = hide(String(result.all ?? "")).split("\n").slice(-TAIL_LINES).join("\n");
+		const tail = hide(String(result.all ?? ""))
+			.split("\n")
+			.slice(-TAIL_LINES)
+			.join("\n");
 		const how = result.timedOut ? "took too long" : `failed (${result.signal ?? `exit code ${exitCode}`})`;
 		throw new SlipwayError("E_TOOL_FAILED", `${file} ${how}:\n${tail}`);
 	}

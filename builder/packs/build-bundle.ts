@@ -1,0 +1,149 @@
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import { SlipwayError } from "../../bundle/errors.ts";
+import { type WrittenBundle, writeBundle } from "../../bundle/writer.ts";
+import { type ArchiveResolve, archiveEpoch } from "../archive/resolve.ts";
+import { BlobFolder } from "../oci/blob-folder.ts";
+import { SourceHasher } from "../plan/sources.ts";
+import type { Base } from "../profile/schema.ts";
+import type { Signer } from "../signing/signer.ts";
+import type { Run } from "../tools/run.ts";
+import { buildPack } from "./build-pack.ts";
+import { PackCache } from "./cache.ts";
+import type { SourceResult } from "./context.ts";
+import type { BundleDefinition } from "./definition.ts";
+import { Lock } from "./lock.ts";
+import type { Pack } from "./pack.ts";
+import { fetchPackages, type PackageSet } from "./packages/archive.ts";
+import { archivePackages } from "./packages/wanted.ts";
+import type { RegistryAccess } from "./registry/access.ts";
+
+export interface BundleRequest {
+	/** Project folder. */
+	readonly root: string;
+	readonly definition: BundleDefinition;
+	readonly base: Base;
+	readonly arch: "amd64" | "arm64";
+	readonly fips: boolean;
+	/** Follows the definition's version: `-dev.<epoch>` for a development key, else empty. */
+	readonly versionSuffix: string;
+	/** `created` of the bundle, seconds. */
+	readonly epoch: number;
+	readonly signer: Signer;
+	readonly cacheDir: string;
+	/** Folder for `<name>-<version>-<arch>[-fips].zst` and its signature. */
+	readonly outDir: string;
+	readonly mirror: string | undefined;
+	readonly keyring: string | undefined;
+	/** Package set that must be used again (an inputs file's). */
+	readonly pinned?: ArchiveResolve | undefined;
+	/** Ask the archive again, and build packs again, although answers are kept. */
+	readonly refresh: boolean;
+	/** Resolve tags again and rewrite the lock. */
+	readonly updateLock?: boolean;
+	readonly registry: RegistryAccess;
+	readonly run: Run;
+	readonly signal?: AbortSignal | undefined;
+	/** Told about each pack when it is done. */
+	readonly onPack?: (name: string, cached: boolean) => void;
+	/** Bytes of the bundle that are written, and all of them. */
+	readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface BuiltBundle extends WrittenBundle {
+	/** Package set of the images, for the inputs file; undefined if no image is made from packages. */
+	readonly resolve: ArchiveResolve | undefined;
+}
+
+/**
+ * Builds the packs of a definition and writes them as one signed bundle. Same inputs and signatures, same bytes.
+ * Errors: E_FIPS_BASE, E_ARCH_BASE, E_PRO_TOKEN, E_PACK, E_NAME_CONFLICT, those of the sources, the archive and writeBundle().
+ */
+export async function buildBundle(request: BundleRequest): Promise<BuiltBundle> {
+	const { definition, arch, fips, versionSuffix, signer, outDir } = request;
+	checkBase(request);
+	const blobs = new BlobFolder(path.join(request.cacheDir, "blobs"));
+	const packageSet = await fetchSet(request);
+	const results = await buildPacks(request, blobs, packageSet);
+	const packs = results.map(({ pack }) => pack);
+	const version = `${definition.version}${versionSuffix}`;
+	await mkdir(outDir, { recursive: true });
+	const { name, sequence, product, productVersions, cloudTypes, useCases, minAgent } = definition;
+	const written = await writeBundle(
+		{
+			...{ name, version, sequence, arch, product, productVersions, cloudTypes, useCases, minAgent, packs },
+			fips: fips || (packs.every((pack) => pack.fips === "n/a") ? "n/a" : false),
+			created: new Date(request.epoch * 1000).toISOString().replace(".000Z", "Z"),
+			requires: [],
+			exceptions: results.flatMap(({ exceptions }) => exceptions),
+			annotations: {},
+			blobDir: blobs.dir,
+			...(request.onProgress === undefined ? {} : { onProgress: request.onProgress }),
+			...(request.signal === undefined ? {} : { signal: request.signal }),
+		},
+		path.join(outDir, `${name}-${version}-${arch}${fips ? "-fips" : ""}.zst`),
+		signer,
+	);
+	return { ...written, resolve: packageSet?.resolve };
+}
+
+async function fetchSet(request: BundleRequest): Promise<PackageSet | undefined> {
+	const { definition, base, arch, fips, mirror, keyring, cacheDir, refresh, pinned, run, signal } = request;
+	const packages = archivePackages(definition.packs, base, fips);
+	if (packages.length === 0) return undefined;
+	const wanted = { base, arch, packages, mirror, keyring, cacheDir, refresh, pinned };
+	return await fetchPackages(run, wanted, signal === undefined ? {} : { signal });
+}
+
+/** Charts last, because they name the images; the answer is in the definition's order. */
+async function buildPacks(
+	request: BundleRequest,
+	blobs: BlobFolder,
+	packageSet: PackageSet | undefined,
+): Promise<SourceResult[]> {
+	const { root, definition, cacheDir, refresh, updateLock, arch, fips, base, registry, run, signal } = request;
+	const folder = path.dirname(definition.file);
+	const lock = await Lock.open(definition.file, updateLock === true);
+	const hasher = new SourceHasher(root, cacheDir);
+	const cache = new PackCache(cacheDir, blobs);
+	// What comes from the archive is stamped with the archive's time, so that it does not change with each commit.
+	const epoch = packageSet === undefined ? 0 : archiveEpoch(packageSet.resolve);
+	const built = new Map<string, Pack>();
+	const results = new Map<string, SourceResult>();
+	const chartsLast = [...definition.packs].sort((a, b) => Number(a.source === "chart") - Number(b.source === "chart"));
+	for (const pack of chartsLast) {
+		const context = {
+			bundle: definition,
+			folder,
+			arch,
+			fips,
+			base,
+			epoch,
+			blobs,
+			cacheDir,
+			run,
+			signal,
+			packageSet,
+			lock,
+			registry,
+			built,
+		};
+		const { cached, ...result } = await buildPack(pack, context, { cache, hasher, refresh });
+		results.set(pack.name, result);
+		built.set(pack.name, result.pack);
+		request.onPack?.(pack.name, cached);
+	}
+	await hasher.save();
+	return definition.packs.map((pack) => results.get(pack.name)!);
+}
+
+function checkBase({ definition, base, arch, fips, mirror }: BundleRequest): void {
+	if (!base.arch.includes(arch)) throw new SlipwayError("E_ARCH_BASE", `${base.title} is not offered for ${arch}.`);
+	if (!fips || !definition.packs.some((pack) => pack.source === "packages")) return;
+	if (base.fips === null) throw new SlipwayError("E_FIPS_BASE", `${base.title} has no FIPS provider for images.`);
+	if (base.fips.proToken && mirror === undefined) {
+		throw new SlipwayError("E_PRO_TOKEN", `FIPS images from ${base.title} need packages of its restricted archive.`, {
+			next: "Set MIRROR= to a mirror that has them, or build the laboratory base with BASE=debian-13.",
+		});
+	}
+}

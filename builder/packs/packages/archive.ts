@@ -1,0 +1,171 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { pipeline } from "node:stream/promises";
+import { z } from "zod";
+import { SlipwayError } from "../../../bundle/errors.ts";
+import { type ArchiveResolve, archiveResolve, parseRelease } from "../../archive/resolve.ts";
+import { aptSources, findKeyring } from "../../archive/sources.ts";
+import type { Base } from "../../profile/schema.ts";
+import { debFields } from "../../tools/dpkg.ts";
+import { mmdebstrap } from "../../tools/mmdebstrap.ts";
+import type { Run, RunOptions } from "../../tools/run.ts";
+
+/** A downloaded package: its control fields and the file, by digest. */
+const deb = z.strictObject({
+	name: z.string(),
+	version: z.string(),
+	arch: z.string(),
+	sha256: z.string().regex(/^[0-9a-f]{64}$/),
+	fields: z.record(z.string(), z.string()),
+});
+export type Deb = z.infer<typeof deb>;
+
+const packageSet = z.strictObject({ resolve: archiveResolve, debs: z.array(deb) });
+/** Packages with everything they depend on, as the archive offered them at one time. */
+export type PackageSet = z.infer<typeof packageSet>;
+
+export interface FetchRequest {
+	readonly base: Base;
+	readonly arch: "amd64" | "arm64";
+	readonly packages: readonly string[];
+	readonly mirror: string | undefined;
+	readonly keyring: string | undefined;
+	readonly cacheDir: string;
+	/** Ask the archive again although an answer is kept. */
+	readonly refresh: boolean;
+	/** Versions of an earlier build that must be used again. */
+	readonly pinned?: ArchiveResolve | undefined;
+}
+
+export function debPath(cacheDir: string, sha256: string): string {
+	return path.join(cacheDir, "debs", `${sha256}.deb`);
+}
+
+/**
+ * Downloads packages and what they depend on through mmdebstrap, which checks the archive's signature; no maintainer script
+ * is run, so it works for a foreign architecture too. The answer is kept in `<cache>/resolve/`, the files in `<cache>/debs/`.
+ * Errors: those of mmdebstrap(), E_KEYRING, E_ARCHIVE_CHANGED when a pinned version is no longer offered.
+ */
+export async function fetchPackages(run: Run, request: FetchRequest, options: RunOptions = {}): Promise<PackageSet> {
+	const id = requestId(request);
+	const kept = path.join(request.cacheDir, "resolve", `content-${id}.json`);
+	if (!request.refresh) {
+		const known = packageSet.safeParse(await readFile(kept, "utf8").then(JSON.parse, () => undefined));
+		if (known.success && (await allThere(request.cacheDir, known.data))) return known.data;
+	}
+	const folder = path.join(request.cacheDir, "debs");
+	await mkdir(folder, { recursive: true });
+	await mkdir(path.dirname(kept), { recursive: true });
+	const work = await mkdtemp(path.join(folder, ".work-"));
+	try {
+		const set = await download(run, request, work, options);
+		for (const { file, sha256 } of set.files) await rename(file, debPath(request.cacheDir, sha256));
+		const answer = { resolve: set.resolve, debs: set.debs };
+		await writeFile(path.join(work, "answer"), `${JSON.stringify(answer)}\n`);
+		await rename(path.join(work, "answer"), kept);
+		return answer;
+	} finally {
+		await rm(work, { recursive: true, force: true });
+	}
+}
+
+async function download(run: Run, request: FetchRequest, work: string, options: RunOptions) {
+	const { base, arch, packages, pinned } = request;
+	const keyring = await findKeyring(base, request.keyring);
+	const hooks = [`--extract-hook=copy-out /var/cache/apt/archives /var/lib/apt/lists ${quoted(work)}`];
+	if (pinned !== undefined) {
+		await writeFile(path.join(work, "pins"), preferences(pinned));
+		hooks.push(`--setup-hook=copy-in ${quoted(path.join(work, "pins"))} /etc/apt/preferences.d`);
+	}
+	await mmdebstrap(
+		run,
+		{
+			suite: base.suite,
+			arch,
+			variant: "extract",
+			include: packages,
+			sources: aptSources(base, arch, request.mirror),
+			keyring,
+			target: "/dev/null",
+			options: ["--format=null", ...hooks],
+		},
+		0,
+		{ ...options, env: { ...options.env, TMPDIR: work } },
+	);
+	const archives = path.join(work, "archives");
+	const names = (await readdir(archives)).filter((name) => name.endsWith(".deb")).sort();
+	const found = await Promise.all(names.map(async (name) => await describe(run, path.join(archives, name), options)));
+	const lists = path.join(work, "lists");
+	const releases = (await readdir(lists)).filter((name) => name.endsWith("Release"));
+	const inRelease = await Promise.all(
+		releases.map(async (name) => parseRelease(await readFile(path.join(lists, name)))),
+	);
+	const versions = Object.fromEntries(found.map(({ deb }) => [deb.name, deb.version]));
+	checkPins(versions, pinned, base);
+	const fresh = {
+		inRelease: inRelease.sort((a, b) => (a.suite < b.suite ? -1 : 1)),
+		packages: versions,
+		boot: {},
+		resolvedAt: new Date().toISOString(),
+	};
+	return {
+		resolve: pinned ?? fresh,
+		debs: found.map(({ deb }) => deb),
+		files: found.map(({ file, deb }) => ({ file, sha256: deb.sha256 })),
+	};
+}
+
+async function describe(run: Run, file: string, options: RunOptions): Promise<{ file: string; deb: Deb }> {
+	const hash = createHash("sha256");
+	await pipeline(createReadStream(file), hash);
+	const fields = await debFields(run, file, options);
+	const { Package: name, Version: version, Architecture: arch } = fields;
+	if (name === undefined || version === undefined || arch === undefined) {
+		throw new SlipwayError("E_PACK", `${path.basename(file)} is not a package.`);
+	}
+	return { file, deb: { name, version, arch, sha256: hash.digest("hex"), fields } };
+}
+
+/** mmdebstrap splits a hook into words as a shell would. */
+function quoted(word: string): string {
+	return `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** apt preferences that prefer these versions to any other, older ones included. */
+function preferences(pinned: ArchiveResolve): string {
+	return Object.entries(pinned.packages)
+		.map(([name, version]) => `Package: ${name}\nPin: version ${version}\nPin-Priority: 1001\n`)
+		.join("\n");
+}
+
+function checkPins(versions: Record<string, string>, pinned: ArchiveResolve | undefined, base: Base): void {
+	if (pinned === undefined) return;
+	const changed = Object.entries(versions).filter(([name, version]) => pinned.packages[name] !== version);
+	if (changed.length === 0) return;
+	const list = changed.map(([name, version]) => `${name} ${pinned.packages[name] ?? "(none)"} → ${version}`);
+	throw new SlipwayError(
+		"E_ARCHIVE_CHANGED",
+		`The archive of ${base.title} has other packages now: ${list.join(", ")}.`,
+	);
+}
+
+async function allThere(cacheDir: string, set: PackageSet): Promise<boolean> {
+	const found = await Promise.all(
+		set.debs.map((d) =>
+			stat(debPath(cacheDir, d.sha256)).then(
+				() => true,
+				() => false,
+			),
+		),
+	);
+	return found.every(Boolean);
+}
+
+function requestId({ base, arch, packages, mirror, pinned }: FetchRequest): string {
+	const { name, suite, components, archive } = base;
+	const pins = pinned === undefined ? "" : { inRelease: pinned.inRelease, packages: pinned.packages };
+	const asked = [name, suite, components, archive, arch, [...packages].sort(), mirror ?? "", pins];
+	return createHash("sha256").update(JSON.stringify(asked)).digest("hex");
+}

@@ -1,0 +1,114 @@
+import { chmod, constants, copyFile, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { SlipwayError } from "../../../bundle/errors.ts";
+import type { FileTree } from "../../oci/file-tree.ts";
+import { chroot } from "../../tools/chroot.ts";
+import type { Run, RunOptions } from "../../tools/run.ts";
+import { opensslFolder, put } from "./compose.ts";
+
+const OPENSSL = "/usr/bin/openssl";
+const CONFIG = "/etc/ssl/openssl.cnf";
+const MODULE_CONFIG = "/etc/ssl/fipsmodule.cnf";
+
+/** `nodejs_conf` as well, because Node.js reads that section and no other. */
+const SWITCHED_ON = `# Written by slipway: every program of this image gets its cryptography from the FIPS provider.
+openssl_conf = openssl_init
+nodejs_conf = openssl_init
+.include ${MODULE_CONFIG}
+
+[openssl_init]
+providers = provider_sect
+alg_section = algorithm_sect
+
+[provider_sect]
+fips = fips_sect
+base = base_sect
+
+[base_sect]
+activate = 1
+
+[algorithm_sect]
+default_properties = fips=yes
+`;
+
+export interface FipsRequest {
+	readonly name: string;
+	readonly tree: FileTree;
+	/** The distribution's own `openssl` program, of the same release as the image's libcrypto: a file of ours. */
+	readonly openssl: string;
+	readonly work: string;
+	readonly env: Readonly<Record<string, string>>;
+}
+
+/**
+ * Switches the FIPS provider on in an image and proves it with the image's own loader, libcrypto, provider and
+ * configuration: the provider's self-tests pass, only `fips` and `base` are active, SHA-256 works, MD5 is refused, and MD5
+ * works again without the configuration, so the refusal comes from it. Needs root and a host that can run the image's
+ * programs. Errors: E_PACK, E_HOST_ARCH, E_NOT_ROOT.
+ */
+export async function enableFips(run: Run, request: FipsRequest, options: RunOptions = {}): Promise<void> {
+	const { name, tree, work } = request;
+	const fail = (why: string) => new SlipwayError("E_PACK", `The image ${name} is not fit for FIPS: ${why}.`);
+	const variables = Object.keys(request.env).filter((key) => key.startsWith("OPENSSL_"));
+	if (variables.length > 0) throw fail(`its environment sets ${variables.join(", ")}`);
+	if ((await opensslFolder(tree)) === undefined) throw fail("it has no libcrypto, so no provider can be proved");
+	const module = tree.entries().find(([file]) => file.endsWith("/ossl-modules/fips.so"))?.[0];
+	if (module === undefined) throw fail("it has no fips.so");
+	if (process.getuid?.() !== 0) throw new SlipwayError("E_NOT_ROOT", "The FIPS check of an image runs in a chroot.");
+
+	put(tree, CONFIG, SWITCHED_ON);
+	put(tree, MODULE_CONFIG, "");
+	const root = path.join(work, "fips-root");
+	await materialize(tree, root);
+	await copyFile(request.openssl, path.join(root, OPENSSL));
+	const openssl = async (args: readonly string[], config?: string) => {
+		const env = { ...options.env, ...request.env, ...(config === undefined ? {} : { OPENSSL_CONF: config }) };
+		return await chroot(run, root, [OPENSSL, ...args], { ...options, env, accept: [0, 1] });
+	};
+	const installed = await openssl(["fipsinstall", "-module", `/${module}`, "-out", MODULE_CONFIG], "/dev/null").catch(
+		foreign,
+	);
+	if (installed.exitCode !== 0) throw fail("the provider's self-tests fail");
+	put(tree, MODULE_CONFIG, await readFile(path.join(root, MODULE_CONFIG)));
+
+	const providers = (await openssl(["list", "-providers"])).stdout;
+	const active = [...providers.matchAll(/^ {2}(\S+)$/gm)].map((match) => match[1]).sort();
+	if (active.join(" ") !== "base fips")
+		throw fail(`the active providers are ${active.join(", ") || "none"}, not base and fips`);
+	const digest = async (algorithm: string, config?: string) =>
+		(await openssl(["dgst", `-${algorithm}`, "/etc/passwd"], config)).exitCode === 0;
+	if (!(await digest("sha256"))) throw fail("SHA-256 does not work");
+	if (await digest("md5")) throw fail("MD5 is not refused");
+	if (!(await digest("md5", "/dev/null")))
+		throw fail("MD5 is refused even without the configuration, so the check proves nothing");
+}
+
+function foreign(error: unknown): never {
+	if (error instanceof SlipwayError && /[Ee]xec format error/.test(error.message)) {
+		const next = "Build on a host of that architecture.";
+		throw new SlipwayError("E_HOST_ARCH", "The FIPS check must run the image's own programs, which this host cannot.", {
+			next,
+		});
+	}
+	throw error;
+}
+
+/**
+ * Writes a tree into a new folder, for the check only. Every path was checked when it came into the tree, and parents come
+ * before what they hold and are real folders, so nothing is written through a link.
+ */
+async function materialize(tree: FileTree, root: string): Promise<void> {
+	await mkdir(root, { recursive: true });
+	for (const folder of ["proc", "sys", "dev", "run", "tmp"]) await mkdir(path.join(root, folder));
+	for (const [name, entry] of tree.entries()) {
+		const target = path.join(root, name);
+		if (entry.type === "directory") await mkdir(target, { recursive: true });
+		else if (entry.type === "symlink") await symlink(entry.target, target);
+		else if (entry.content instanceof Uint8Array)
+			await writeFile(target, entry.content, { flag: "wx", mode: entry.mode });
+		else {
+			await copyFile(entry.content.file, target, constants.COPYFILE_EXCL);
+			await chmod(target, entry.mode);
+		}
+	}
+}

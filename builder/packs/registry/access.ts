@@ -1,0 +1,79 @@
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { SlipwayError } from "../../../bundle/errors.ts";
+
+/** How registries are reached: one pull-secret file for all, and a certificate authority of one's own. */
+export interface RegistryAccess {
+	/** docker's config.json format, as `podman login --authfile` or `docker login` write it. */
+	readonly authFile: string | undefined;
+	/** PEM file that is trusted besides the host's authorities. */
+	readonly caFile: string | undefined;
+	/** Every text in the pull-secret file that must appear in no log and no message. */
+	readonly secrets: readonly string[];
+}
+
+export interface Credentials {
+	readonly user: string;
+	readonly password: string;
+}
+
+const authFile = z.looseObject({
+	auths: z
+		.record(
+			z.string(),
+			z.looseObject({ auth: z.string().optional(), username: z.string().optional(), password: z.string().optional() }),
+		)
+		.default({}),
+});
+
+/**
+ * Takes REGISTRY_AUTH_FILE and REGISTRY_CA from the environment.
+ * Errors: E_REGISTRY_AUTH when the file cannot be used, E_REGISTRY_UNREACHABLE for the CA. No message holds what is in them.
+ */
+export async function registryAccess(env: NodeJS.ProcessEnv): Promise<RegistryAccess> {
+	const { REGISTRY_AUTH_FILE: auth, REGISTRY_CA: ca } = env;
+	const given = (value: string | undefined) => (value === undefined || value === "" ? undefined : value);
+	const access = { authFile: given(auth), caFile: given(ca) };
+	if (access.caFile !== undefined) {
+		const pem = await readFile(access.caFile, "utf8").catch(() => "");
+		if (!pem.includes("-----BEGIN CERTIFICATE-----")) {
+			throw new SlipwayError(
+				"E_REGISTRY_UNREACHABLE",
+				`REGISTRY_CA names ${access.caFile}, which is no PEM certificate.`,
+			);
+		}
+	}
+	const all = Object.values(await readAuths(access.authFile));
+	const secrets = all.flatMap((entry) => [entry.encoded, entry.password]).filter((text) => text.length > 0);
+	return { ...access, secrets };
+}
+
+/** The credentials for a registry's host, if the file has any. */
+export async function credentialsFor(access: RegistryAccess, host: string): Promise<Credentials | undefined> {
+	const auths = await readAuths(access.authFile);
+	const keys =
+		host === "docker.io" ? ["docker.io", "https://index.docker.io/v1/"] : [host, `https://${host}`, `https://${host}/`];
+	return keys.map((key) => auths[key]).find((entry) => entry !== undefined);
+}
+
+async function readAuths(file: string | undefined): Promise<Record<string, Credentials & { encoded: string }>> {
+	if (file === undefined) return {};
+	let parsed: z.infer<typeof authFile>;
+	try {
+		parsed = authFile.parse(JSON.parse(await readFile(file, "utf8")));
+	} catch {
+		// The cause might quote the file.
+		throw new SlipwayError(
+			"E_REGISTRY_AUTH",
+			`REGISTRY_AUTH_FILE names ${file}, which is no pull-secret file (docker's config.json).`,
+		);
+	}
+	return Object.fromEntries(
+		Object.entries(parsed.auths).flatMap(([host, { auth, username, password }]) => {
+			const encoded = auth ?? Buffer.from(`${username ?? ""}:${password ?? ""}`).toString("base64");
+			const plain = Buffer.from(encoded, "base64").toString("utf8");
+			const colon = plain.indexOf(":");
+			return colon < 0 ? [] : [[host, { encoded, user: plain.slice(0, colon), password: plain.slice(colon + 1) }]];
+		}),
+	);
+}
