@@ -1,7 +1,6 @@
 # Short names for what ./slipway does, with the host set up for it. `make help` lists them.
 # Variables: PROFILE BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE INPUTS REGISTRY_AUTH_FILE
 # REGISTRY_CA SOURCE_DATE_EPOCH; BUNDLE for `bundle`; FIRMWARE, MEDIA and CHECK for `boot`; JSON=1 for JSON.
-.POSIX:
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: iso bundle boot test check bench list clean docs help
@@ -12,6 +11,7 @@ export $(VARIABLES)
 # sudo passes no variables on, so they are named again. Without sudo, slipway itself says what is missing.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo env $(foreach v,$(VARIABLES),$(if $($v),$v='$($v)'))))
 SLIPWAY := ./slipway
+# The pinned one, whatever the host has; programs that start `node` themselves find it too.
 NODE = .tools/node_modules/node-linux-$(if $(filter aarch64,$(shell uname -m)),arm64,x64)/bin/node
 VITEST = PATH="$(CURDIR)/$(dir $(NODE)):$$PATH" $(NODE) node_modules/vitest/vitest.mjs run
 COMMON = $(if $(JSON),--json)
@@ -40,7 +40,7 @@ test: check ## Run all checks and tests, the real ISO and its boot included
 check: ## Check types, style, unused code, generated pages and house rules
 	@scripts/bootstrap
 	$(NODE) node_modules/typescript/bin/tsc -p .
-	node_modules/.bin/biome ci .
+	$(NODE) node_modules/@biomejs/biome/bin/biome ci .
 	$(NODE) node_modules/knip/bin/knip.js
 	$(NODE) scripts/generate.ts --check
 	$(NODE) scripts/house-rules.ts
@@ -52,7 +52,7 @@ docs: ## Write the generated pages and schemas again
 bench: ## Measure against cp, openssl and the like, as ratios
 	@scripts/bootstrap
 	@scripts/setup iso
-	@$(NODE) test/bench/run.ts
+	@$(AS_ROOT) $(NODE) test/bench/main.ts
 
 list: ## List profiles, bases and bundles
 	@$(SLIPWAY) list $(COMMON)

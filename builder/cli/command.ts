@@ -19,9 +19,11 @@ type Handler<Options> = (context: CommandContext, options: Options, args: string
  * another's libraries.
  */
 export function action<Options>(command: Command, load: () => Promise<Handler<Options>>): void {
-	command.action(async (...given: unknown[]) => {
-		const self = given.at(-1) as Command;
-		const options = self.optsWithGlobals() as Options & { json?: boolean };
+	command.action(async (...parts: unknown[]) => {
+		const self = parts.at(-1) as Command;
+		// A variable that is set but empty (`make` passes them on like that) is not set.
+		const given = Object.entries(self.optsWithGlobals()).filter(([, value]) => value !== "");
+		const options = Object.fromEntries(given) as Options & { json?: boolean };
 		const json = options.json === true;
 		const print = (text: () => string, data: () => unknown) => {
 			process.stdout.write(json ? `${JSON.stringify(data(), null, "\t")}\n` : text());

@@ -62,7 +62,8 @@ export class SourceHasher {
 			}
 		} else {
 			const stamp = [stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(" ");
-			const sha256 = stat.size < MEMO_FROM ? await hashFile(file) : await this.#remembered(file, stamp, stat.mtimeMs);
+			const sha256 =
+				stat.size < MEMO_FROM ? hashOf(await readFile(file)) : await this.#remembered(file, stamp, stat.mtimeMs);
 			found.push([name, stat.mode & 0o111n ? `${sha256} x` : sha256]);
 		}
 	}
@@ -89,6 +90,11 @@ function isLitter(name: string): boolean {
 	return name.endsWith(".test.ts") || name.endsWith("~") || name.endsWith(".swp");
 }
 
+function hashOf(bytes: Buffer): string {
+	return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** For large files: not held in memory as a whole. */
 async function hashFile(file: string): Promise<string> {
 	const hash = createHash("sha256");
 	await pipeline(createReadStream(file, { highWaterMark: 1024 * 1024 }), hash);

@@ -1,0 +1,105 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
+import { run } from "../tools/run.ts";
+import { projectRoot } from "./command.ts";
+import { errorsIn, errorText } from "./report.ts";
+
+const dir = await mkdtemp(path.join(tmpdir(), "slipway-cli-"));
+afterAll(() => rm(dir, { recursive: true }));
+
+/** Runs the real command line, with no variable of this process. */
+async function slipway(args: string[], env: Record<string, string> = {}) {
+	return run(path.join(projectRoot, "slipway"), args, { accept: [0, 2, 3, 4, 5, 6], cwd: projectRoot, env });
+}
+
+async function profile(name: string, text: string): Promise<string> {
+	const file = path.join(dir, `${name}.yaml`);
+	await writeFile(file, `apiVersion: slipway/v1\nkind: Profile\n${text}`);
+	return file;
+}
+
+test("every kind of bad profile is told with place, code, cause and next step, and never with a stack", async () => {
+	const file = await profile("bad", "fipps: true\narch: mips\noverlays: [nonesuch]\n");
+	const { exitCode, stdout, stderr } = await slipway(["validate", file]);
+	expect(exitCode).toBe(2);
+	expect(stdout).toBe("");
+	expect(stderr).toContain("bad.yaml:3:1: E_PROFILE_KEY: Unknown key `fipps`. Did you mean `fips`?\n  Next: ");
+	expect(stderr).toContain("bad.yaml:4:7: E_PROFILE_VALUE: ");
+	expect(stderr).toContain("bad.yaml:5:12: E_OVERLAY_NOT_FOUND: ");
+	expect(stderr).not.toContain("    at ");
+	expect((await slipway(["validate", file, "--debug"])).stderr).toContain("    at ");
+	const json = await slipway(["validate", file, "--json"]);
+	expect(json.exitCode).toBe(2);
+	expect(JSON.parse(json.stdout).errors).toContainEqual(
+		expect.objectContaining({
+			code: "E_PROFILE_KEY",
+			exitCode: 2,
+			at: { file: expect.stringContaining("bad.yaml"), line: 3, col: 1 },
+		}),
+	);
+});
+
+test("a FIPS profile on a base with Ubuntu Pro needs a token, and the error names both ways out", async () => {
+	const refused = await slipway(["build", "vertex-fips-amd64"]);
+	expect(refused.exitCode).toBe(4);
+	expect(refused.stderr).toMatch(/E_PRO_TOKEN: .*linux-image-fips.*\n {2}Next: .*PRO_TOKEN_FILE.*BASE=debian-13/);
+	expect((await slipway(["validate", "--for-build", "vertex-fips-amd64"])).exitCode).toBe(4);
+	expect((await slipway(["validate", "--for-build", "vertex-fips-amd64"], { BASE: "debian-13" })).exitCode).toBe(0);
+	// `make` passes unset variables on as empty ones.
+	expect((await slipway(["validate", "vertex-fips-amd64"], { BASE: "", MIRROR: "" })).exitCode).toBe(0);
+	const plan = await slipway(["plan", "vertex-fips-amd64", "--json"]);
+	expect(plan.exitCode).toBe(0);
+	const { proPackages, notes, stages } = JSON.parse(plan.stdout);
+	expect(proPackages).toContain("linux-image-fips");
+	expect(notes.join(" ")).toContain("PRO_TOKEN_FILE");
+	expect(stages.map((stage: { name: string }) => stage.name)).toContain("bootstrap");
+});
+
+test("the plan of the laboratory base says that nothing is certified", async () => {
+	const { stdout } = await slipway(["plan", "vertex-fips-amd64", "--base", "debian-13"]);
+	expect(stdout).toContain("not certified");
+});
+
+test("a slip in the command line is bad input with the nearest command, and help is no error", async () => {
+	expect(await slipway(["biuld"])).toMatchObject({
+		exitCode: 2,
+		stderr: expect.stringMatching(/E_USAGE: unknown command 'biuld' .*build/),
+	});
+	expect(await slipway(["build"])).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("E_USAGE") });
+	expect(await slipway(["--help"])).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("validate") });
+});
+
+test("list, describe and errors print JSON that names what the tables name", async () => {
+	const list = JSON.parse((await slipway(["list", "--json"])).stdout);
+	expect(list.profiles).toContainEqual(
+		expect.objectContaining({
+			name: "vertex-fips-amd64",
+			product: "vertex",
+			arch: "amd64",
+			fips: true,
+			base: "ubuntu-22.04",
+		}),
+	);
+	expect(list.bases).toContainEqual(expect.objectContaining({ name: "debian-13", fips: "distribution" }));
+	expect(list.bundles).toContain("core");
+	const described = JSON.parse((await slipway(["describe", "palette-amd64", "--json"])).stdout);
+	expect(described.profile).toMatchObject({ name: "palette-amd64", fips: false, network: { expose: "lan" } });
+	expect(JSON.parse((await slipway(["errors", "--json"])).stdout)).toContainEqual(
+		expect.objectContaining({ code: "E_PRO_TOKEN", exit: 4 }),
+	);
+});
+
+test("errors that many profiles share are printed once, and system errors get codes", () => {
+	const at = { file: "parts/a.yaml", line: 1, col: 2 };
+	const twice = new SlipwayErrors([
+		new SlipwayError("E_PROFILE_KEY", "x", { at }),
+		new SlipwayError("E_PROFILE_KEY", "x", { at }),
+	]);
+	expect(errorsIn(twice)).toHaveLength(1);
+	expect(errorText(errorsIn(twice), false)).toMatch(/^parts\/a\.yaml:1:2: E_PROFILE_KEY: x\n {2}Next: /);
+	expect(errorsIn(Object.assign(new Error("write"), { code: "ENOSPC" }))[0]?.code).toBe("E_NO_SPACE");
+	expect(errorsIn(new TypeError("undefined is not a function"))[0]).toMatchObject({ code: "E_INTERNAL", exitCode: 5 });
+});
