@@ -1,13 +1,14 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { makeContent, type TestContent } from "../test/support/content.ts";
 import { type Agent, startAgent } from "./agent.ts";
+import type { KernelLine } from "./load/kernel.ts";
 import { Store } from "./store/store.ts";
 
-const HOST = { rootId: null, checkMedium: false };
+const HOST: KernelLine = { rootId: null, checkMedium: false };
 let agent: Agent | undefined;
 afterEach(async () => {
 	await agent?.stop();
@@ -170,4 +171,56 @@ test("everything signed with a development key says so", async () => {
 	const { testSigner } = await import("../test/support/bundles.ts");
 	await start(await makeContent(await newDir(), [SETS[1]!], testSigner({ development: true })));
 	expect(agent!.state.status.developmentKey).toBe(true);
+});
+
+test("on an appliance the medium's signed list is checked too, each file when the boot menu asked for it", async () => {
+	const rootId = "e".repeat(64);
+	const content = await makeContent(await newDir(), [SETS[1]!]);
+	const kernel = (root: string, checkMedium: boolean) => ({ rootId: root, checkMedium });
+	await mkdir(join(content.dir, ".disk"));
+	await mkdir(join(content.dir, "live"));
+	await writeFile(join(content.dir, "live/rootfs.squashfs"), "root image");
+	const sha256 = createHash("sha256").update("root image").digest("hex");
+	const { readRelease, makeIsoRelease } = await import("../bundle/release.ts");
+	const { trustOf } = await import("../test/support/bundles.ts");
+	const release = readRelease(
+		await readFile(join(content.content, "release.dsse.json")),
+		trustOf(content.signer).release,
+	);
+	const iso = {
+		format: 1 as const,
+		critical: [],
+		product: "slipway",
+		version: "1.0.0",
+		arch: "any" as const,
+		fips: false,
+		buildId: "f".repeat(64),
+		rootId,
+		files: [{ path: "live/rootfs.squashfs", size: 10, sha256 }],
+		contentRelease: release.digest,
+		annotations: {},
+	};
+	const write = async (change: object = {}) =>
+		writeFile(
+			join(content.dir, ".disk/iso-release.dsse.json"),
+			await makeIsoRelease({ ...iso, ...change }, content.signer),
+		);
+
+	await write({ contentRelease: "0".repeat(64) });
+	await start(content, {}, kernel(rootId, false));
+	expect(faults()).toEqual(["E_RELEASE_SET"]);
+	await write();
+	await start(content, {}, kernel("d".repeat(64), false));
+	expect(faults()).toEqual(["E_RELEASE_ROOT"]);
+
+	await start(content, {}, kernel(rootId, true));
+	expect(agent!.state.status).toMatchObject({
+		stage: "ready",
+		buildId: "f".repeat(64),
+		mediumCheck: { done: 1, total: 1, bad: [] },
+	});
+	await writeFile(join(content.dir, "live/rootfs.squashfs"), "root imagE");
+	await start(content, {}, kernel(rootId, true));
+	expect(agent!.state.status.mediumCheck!.bad).toEqual(["live/rootfs.squashfs"]);
+	expect(faults()).toEqual(["E_DIGEST_MISMATCH"]);
 });

@@ -26,8 +26,8 @@ test("every fault is told at once, each with its place and the nearest valid key
 	expect(await faults("content: 1\ntrust: /t.pem\nnetwork:\n  expose: wan\n  registryprt: 1\nstoer: /s\n")).toEqual([
 		expect.stringMatching(/^1:10 E_CONFIG content: /),
 		expect.stringMatching(/^4:11 E_CONFIG network\.expose: /),
-		expect.stringMatching(/^5:\d+ E_CONFIG network\.registryprt is not a key.*registryPort\?$/),
-		expect.stringMatching(/^6:\d+ E_CONFIG stoer is not a key.*store\?$/),
+		expect.stringMatching(/^5:3 E_CONFIG network\.registryprt is not a key.*registryPort\?$/),
+		expect.stringMatching(/^6:1 E_CONFIG stoer is not a key.*store\?$/),
 	]);
 });
 

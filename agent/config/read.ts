@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { closest } from "fastest-levenshtein";
-import { LineCounter, parseDocument } from "yaml";
+import { isMap, isNode, LineCounter, parseDocument, type Scalar } from "yaml";
 import type { z } from "zod";
 import { type ApplianceConfig, applianceConfig } from "../../bundle/appliance.ts";
 import { type Place, SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
@@ -24,18 +24,27 @@ export async function readConfig(file: string): Promise<ApplianceConfig> {
 	const parsed = applianceConfig.safeParse(document.toJS({ maxAliasCount: 10 }));
 	if (parsed.success) return parsed.data;
 
-	/** Where a path stands in the text; for a missing key the place of its parent. */
+	/** Where a value stands in the text; for a missing one the place of its parent. */
 	const place = (path: readonly PropertyKey[]): Place => {
 		for (let n = path.length; n >= 0; n--) {
-			const node = document.getIn(path.slice(0, n), true) as { range?: [number, number, number] } | undefined;
-			if (node?.range) return at(node.range[0]);
+			const node = document.getIn(path.slice(0, n), true);
+			if (isNode(node) && node.range) return at(node.range[0]);
 		}
 		return { file, line: 1, col: 1 };
 	};
-	throw new SlipwayErrors(parsed.error.issues.flatMap((issue) => describe(issue, place)));
+	const keyPlace = (path: readonly PropertyKey[], key: string): Place => {
+		const map = document.getIn(path, true);
+		const found = isMap<Scalar>(map) ? map.items.find((pair) => pair.key.value === key) : undefined;
+		return found?.key.range ? at(found.key.range[0]) : place(path);
+	};
+	throw new SlipwayErrors(parsed.error.issues.flatMap((issue) => describe(issue, place, keyPlace)));
 }
 
-function describe(issue: z.core.$ZodIssue, place: (path: readonly PropertyKey[]) => Place): SlipwayError[] {
+function describe(
+	issue: z.core.$ZodIssue,
+	place: (path: readonly PropertyKey[]) => Place,
+	keyPlace: (path: readonly PropertyKey[], key: string) => Place,
+): SlipwayError[] {
 	if (issue.code !== "unrecognized_keys") {
 		const name = issue.path.join(".") || "the file";
 		return [new SlipwayError("E_CONFIG", `${name}: ${issue.message}.`, { at: place(issue.path) })];
@@ -43,8 +52,9 @@ function describe(issue: z.core.$ZodIssue, place: (path: readonly PropertyKey[])
 	const valid = keysAt(issue.path);
 	return issue.keys.map((key) => {
 		const hint = valid.length > 0 ? ` Did you mean ${closest(key, valid)}?` : "";
-		return new SlipwayError("E_CONFIG", `${[...issue.path, key].join(".")} is not a key of the configuration.${hint}`, {
-			at: place([...issue.path, key]),
+		const name = [...issue.path, key].join(".");
+		return new SlipwayError("E_CONFIG", `${name} is not a key of the configuration.${hint}`, {
+			at: keyPlace(issue.path, key),
 		});
 	});
 }

@@ -5,8 +5,6 @@ import { type Evidence, evidenceOf } from "./evidence.ts";
 import { syncFolder } from "./files.ts";
 import type { Store } from "./store.ts";
 
-/** Bytes handed over but not yet written; beyond it the producer waits. */
-const QUEUE_BYTES = 8 * 2 ** 20;
 /** Blobs that are being made durable while later ones are written. */
 const SYNCING = 4;
 /** Blobs per sync of the folders. */
@@ -15,21 +13,17 @@ const BATCH = 64;
 interface Writer {
 	readonly temp: string;
 	readonly handle: Promise<FileHandle>;
-	/** Ends with the last write; carries the first failure. */
-	written: Promise<void>;
 }
 
 /**
  * Takes verified blobs into the store: bytes go to `ingest/` as they come, and a blob gets its final name only in `done`,
- * which the caller calls once its digest is checked. Writing, syncing and the caller's hashing overlap.
+ * which the caller calls once its digest is checked. Blobs are made durable in the background while later ones are written.
  */
 export class Ingest {
 	readonly #store: Store;
 	readonly #writers = new Map<string, Writer>();
 	readonly #syncing = new Set<Promise<void>>();
 	#renamed = new Map<string, Evidence>();
-	#queued = 0;
-	#wake: (() => void) | undefined;
 	#failure: unknown;
 	#serial = 0;
 
@@ -37,23 +31,11 @@ export class Ingest {
 		this.#store = store;
 	}
 
-	/** Appends bytes to a blob. The buffer must not change afterwards. Resolves when the queue has room. */
+	/** Appends bytes to a blob. The buffer is the caller's again once the promise has settled. */
 	async chunk(digest: string, data: Uint8Array): Promise<void> {
-		const writer = this.#writers.get(digest) ?? this.#start(digest);
-		this.#queued += data.length;
-		writer.written = writer.written
-			.then(async () => writeAll(await writer.handle, data))
-			.finally(() => {
-				this.#queued -= data.length;
-				this.#wake?.();
-			});
-		this.#watch(writer.written);
-		while (this.#queued > QUEUE_BYTES && this.#failure === undefined) {
-			await new Promise<void>((resolve) => {
-				this.#wake = resolve;
-			});
-		}
 		if (this.#failure !== undefined) throw this.#failure;
+		const writer = this.#writers.get(digest) ?? this.#start(digest);
+		await writeAll(await writer.handle, data);
 	}
 
 	/** The blob is whole and its digest right: make it durable and give it its name. */
@@ -80,7 +62,6 @@ export class Ingest {
 	async abort(): Promise<void> {
 		await Promise.all(this.#syncing);
 		for (const writer of this.#writers.values()) {
-			await writer.written.catch(() => undefined);
 			await writer.handle.then((handle) => handle.close()).catch(() => undefined);
 			await rm(writer.temp, { force: true });
 		}
@@ -90,9 +71,8 @@ export class Ingest {
 	#start(digest: string): Writer {
 		const temp = join(this.#store.folder, "ingest", String(++this.#serial));
 		const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-		const handle = open(temp, flags, 0o600);
-		this.#watch(handle);
-		const writer = { temp, handle, written: Promise.resolve() };
+		const writer = { temp, handle: open(temp, flags, 0o600) };
+		this.#watch(writer.handle);
 		this.#writers.set(digest, writer);
 		return writer;
 	}
@@ -100,7 +80,6 @@ export class Ingest {
 	async #finish(digest: string, writer: Writer): Promise<void> {
 		const handle = await writer.handle;
 		try {
-			await writer.written;
 			await handle.datasync();
 		} finally {
 			await handle.close();
@@ -124,7 +103,6 @@ export class Ingest {
 	#watch(task: Promise<unknown>): void {
 		task.catch((error: unknown) => {
 			this.#failure ??= error;
-			this.#wake?.();
 		});
 	}
 }
