@@ -26,7 +26,7 @@ export interface Envelope extends DetachedEnvelope {
 	payload: string;
 }
 
-/** What can sign: the builder's Signer, or a test's. */
+/** What can sign: the builder's Signer, or a test's. A chunk that `open` yields is valid until the next is asked for. */
 export interface EnvelopeSigner {
 	readonly keyId: string;
 	sign(digest: string, open: () => AsyncIterable<Uint8Array>): Promise<Buffer>;

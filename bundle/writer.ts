@@ -29,6 +29,8 @@ export interface BundleInput extends Omit<BundleIndex, "format" | "critical" | "
 	readonly packs: readonly WriterPack[];
 	/** Folder with every blob at `<algorithm>/<hex>`. */
 	readonly blobDir: string;
+	/** Programs and versions that made it; default: this one and its compressor. */
+	readonly writer?: BundleIndex["writer"];
 	/** Bytes of the tar that are written, and all of them. */
 	readonly onProgress?: (done: number, total: number) => void;
 	readonly signal?: AbortSignal;
@@ -223,7 +225,7 @@ function encodeIndex(input: BundleInput, contents: Contents, records: Records, f
 		useCases: input.useCases,
 		minAgent: input.minAgent,
 		created: input.created,
-		writer: { slipway: manifest.version, zstd: COMPRESSOR },
+		writer: input.writer ?? { slipway: manifest.version, zstd: COMPRESSOR },
 		packs: contents.packs.map(({ name, version, layer, arch, fips, licence, names }) => ({
 			name,
 			version,
@@ -252,7 +254,8 @@ function encodeIndex(input: BundleInput, contents: Contents, records: Records, f
 }
 
 async function* readFrom(fd: FileHandle, size: number): AsyncGenerator<Buffer> {
-	for (let at = 0; at < size; at += SLOT) yield readExactly(fd, at, Math.min(SLOT, size - at));
+	const room = Buffer.allocUnsafeSlow(SLOT);
+	for (let at = 0; at < size; at += SLOT) yield await readExactly(fd, at, Math.min(SLOT, size - at), room);
 }
 
 /** What will be stored as it is must fit; how far the rest shrinks is seen while writing. */
