@@ -11,7 +11,7 @@ import type { Run } from "../tools/run.ts";
 import { buildPack } from "./build-pack.ts";
 import { PackCache } from "./cache.ts";
 import type { SourceResult } from "./context.ts";
-import type { BundleDefinition } from "./definition.ts";
+import type { BundleDefinition, PackDefinition } from "./definition.ts";
 import { Lock } from "./lock.ts";
 import type { Pack } from "./pack.ts";
 import { fetchPackages, type PackageSet } from "./packages/archive.ts";
@@ -44,6 +44,8 @@ export interface BundleRequest {
 	readonly registry: RegistryAccess;
 	readonly run: Run;
 	readonly signal?: AbortSignal | undefined;
+	/** Told when a step begins; answers what is to be told when it ends. */
+	readonly onStep?: (name: string, summary: string) => (cached: boolean) => void;
 	/** Told about each pack when it is done. */
 	readonly onPack?: (name: string, cached: boolean) => void;
 	/** Bytes of the bundle that are written, and all of them. */
@@ -53,6 +55,19 @@ export interface BundleRequest {
 export interface BuiltBundle extends WrittenBundle {
 	/** Package set of the images, for the inputs file; undefined if no image is made from packages. */
 	readonly resolve: ArchiveResolve | undefined;
+}
+
+const SUMMARY: Record<PackDefinition["source"], string> = {
+	packages: "Build an image from packages",
+	"oci-layout": "Take images from an OCI layout",
+	files: "Take files",
+	chart: "Pack a Helm chart",
+	registry: "Pull an image from its registry",
+};
+
+/** Steps that buildBundle() tells about, for a display that counts them. */
+export function stepCount({ packs }: BundleDefinition): number {
+	return packs.length + 1 + Number(packs.some((pack) => pack.source === "packages"));
 }
 
 /**
@@ -68,6 +83,7 @@ export async function buildBundle(request: BundleRequest): Promise<BuiltBundle> 
 	const packs = results.map(({ pack }) => pack);
 	const version = `${definition.version}${versionSuffix}`;
 	await mkdir(outDir, { recursive: true });
+	const done = request.onStep?.("bundle", "Write and sign the bundle");
 	const { name, sequence, product, productVersions, cloudTypes, useCases, minAgent } = definition;
 	const written = await writeBundle(
 		{
@@ -84,6 +100,7 @@ export async function buildBundle(request: BundleRequest): Promise<BuiltBundle> 
 		path.join(outDir, `${name}-${version}-${arch}${fips ? "-fips" : ""}.zst`),
 		signer,
 	);
+	done?.(false);
 	return { ...written, resolve: packageSet?.resolve };
 }
 
@@ -91,8 +108,11 @@ async function fetchSet(request: BundleRequest): Promise<PackageSet | undefined>
 	const { definition, base, arch, fips, mirror, keyring, cacheDir, refresh, pinned, run, signal } = request;
 	const packages = archivePackages(definition.packs, base, fips);
 	if (packages.length === 0) return undefined;
+	const done = request.onStep?.("archive", `Fetch packages of ${base.title}`);
 	const wanted = { base, arch, packages, mirror, keyring, cacheDir, refresh, pinned };
-	return await fetchPackages(run, wanted, signal === undefined ? {} : { signal });
+	const { set, kept } = await fetchPackages(run, wanted, signal === undefined ? {} : { signal });
+	done?.(kept);
+	return set;
 }
 
 /** Charts last, because they name the images; the answer is in the definition's order. */
@@ -128,10 +148,12 @@ async function buildPacks(
 			registry,
 			built,
 		};
+		const done = request.onStep?.(pack.name, SUMMARY[pack.source]);
 		const { cached, ...result } = await buildPack(pack, context, { cache, hasher, refresh });
 		results.set(pack.name, result);
 		built.set(pack.name, result.pack);
 		request.onPack?.(pack.name, cached);
+		done?.(cached);
 	}
 	await hasher.save();
 	return definition.packs.map((pack) => results.get(pack.name)!);

@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, join } from "node:path";
 import { z } from "zod";
 import { sha256Hex } from "../../bundle/digest.ts";
 import type { ContentRelease } from "../../bundle/index-schema.ts";
 import { makeRelease } from "../../bundle/release.ts";
 import { archiveResolve } from "../archive/resolve.ts";
 import { type BuiltBundle, buildBundle } from "../packs/build-bundle.ts";
+import { definitionSources } from "../packs/definition.ts";
 import { registryAccess } from "../packs/registry/access.ts";
 import type { Build } from "../plan/build.ts";
 import type { Stage, StageContext } from "../plan/stage.ts";
@@ -83,7 +84,7 @@ export const content: Stage<Options> = {
 	sources: (build) => [
 		import.meta.filename,
 		...["builder/packs", "builder/oci", "bundle", "package-lock.json"].map((path) => join(build.root, path)),
-		...build.bundles.flatMap(definitionFiles),
+		...build.bundles.flatMap(definitionSources),
 	],
 	secrets: ["registryAuth"],
 	space: () => 2_000_000_000,
@@ -171,13 +172,6 @@ function releaseOf(o: Options, built: readonly BuiltBundle[]): ContentRelease {
 		audience: o.audience,
 		annotations: {},
 	};
-}
-
-/** The definition, its lock and the local files it names. */
-function definitionFiles(definition: Build["bundles"][number]): string[] {
-	const folder = dirname(definition.file);
-	const local = definition.packs.flatMap((pack) => ("path" in pack ? [resolve(folder, pack.path)] : []));
-	return [definition.file, definition.file.replace(/\.yaml$/, ".lock.yaml"), ...local];
 }
 
 async function smallFile(file: string): Promise<ContentRecord["files"][number]> {

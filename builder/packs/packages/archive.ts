@@ -48,12 +48,16 @@ export function debPath(cacheDir: string, sha256: string): string {
  * is run, so it works for a foreign architecture too. The answer is kept in `<cache>/resolve/`, the files in `<cache>/debs/`.
  * Errors: those of mmdebstrap(), E_KEYRING, E_ARCHIVE_CHANGED when a pinned version is no longer offered.
  */
-export async function fetchPackages(run: Run, request: FetchRequest, options: RunOptions = {}): Promise<PackageSet> {
+export async function fetchPackages(
+	run: Run,
+	request: FetchRequest,
+	options: RunOptions = {},
+): Promise<{ set: PackageSet; kept: boolean }> {
 	const id = requestId(request);
 	const kept = path.join(request.cacheDir, "resolve", `content-${id}.json`);
 	if (!request.refresh) {
 		const known = packageSet.safeParse(await readFile(kept, "utf8").then(JSON.parse, () => undefined));
-		if (known.success && (await allThere(request.cacheDir, known.data))) return known.data;
+		if (known.success && (await allThere(request.cacheDir, known.data))) return { set: known.data, kept: true };
 	}
 	const folder = path.join(request.cacheDir, "debs");
 	await mkdir(folder, { recursive: true });
@@ -65,7 +69,7 @@ export async function fetchPackages(run: Run, request: FetchRequest, options: Ru
 		const answer = { resolve: set.resolve, debs: set.debs };
 		await writeFile(path.join(work, "answer"), `${JSON.stringify(answer)}\n`);
 		await rename(path.join(work, "answer"), kept);
-		return answer;
+		return { set: answer, kept: false };
 	} finally {
 		await rm(work, { recursive: true, force: true });
 	}
