@@ -12,15 +12,16 @@ export const applianceConfig = z.strictObject({
 	buildId: z.string().default("").describe("Id of the ISO build"),
 	arch: z
 		.enum(["amd64", "arm64"])
-		.default(process.arch === "arm64" ? "arm64" : "amd64")
-		.describe("Architecture of the box"),
+		.optional()
+		.transform((arch) => arch ?? (process.arch === "arm64" ? "arm64" : "amd64"))
+		.describe("Architecture of the box. Default: this machine's"),
 	fips: z.boolean().default(false).describe("The box must run in FIPS mode; bundles with `fips: false` are refused"),
 	fipsModule: z
 		.strictObject({
-			provider: z.string(),
-			version: z.string(),
-			stream: z.enum(["fips", "fips-updates", "distribution"]),
-			certificate: z.string().nullable(),
+			provider: z.string().describe("Package that holds the provider"),
+			version: z.string().describe("Its version"),
+			stream: z.enum(["fips", "fips-updates", "distribution"]).describe("`distribution`: not certified"),
+			certificate: z.string().nullable().describe("Certificate number, if the module is a validated one"),
 		})
 		.nullable()
 		.default(null)
@@ -31,11 +32,11 @@ export const applianceConfig = z.strictObject({
 	run: z.string().default("/run/slipway").describe("Folder for status.json and other run-time files"),
 	requirements: z
 		.strictObject({
-			cores: z.int().min(1).default(1),
-			memoryMiB: z.int().min(0).default(0),
-			diskMiB: z.int().min(0).default(0),
-			cpuFlags: z.array(z.string()).default([]),
-			tpm: z.boolean().default(false),
+			cores: z.int().min(1).default(1).describe("Least number of CPU cores"),
+			memoryMiB: z.int().min(0).default(0).describe("Least memory in MiB, as installed"),
+			diskMiB: z.int().min(0).default(0).describe("Least size of the data disk in MiB; 0: none needed"),
+			cpuFlags: z.array(z.string()).default([]).describe("CPU flags that must be there"),
+			tpm: z.boolean().default(false).describe("A TPM must be there"),
 		})
 		.prefault({})
 		.describe("What the hardware must have before anything is loaded"),
@@ -52,7 +53,8 @@ export const applianceConfig = z.strictObject({
 				.default([])
 				.describe("Further host names that clients use for this machine"),
 		})
-		.prefault({}),
+		.prefault({})
+		.describe("Where registry and status listen"),
 	consoles: z
 		.array(z.string())
 		.default([])
