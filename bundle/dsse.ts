@@ -32,9 +32,9 @@ export interface EnvelopeSigner {
 	sign(digest: string, open: () => AsyncIterable<Uint8Array>): Promise<Buffer>;
 }
 
-const signatures = z
-	.array(z.strictObject({ keyid: z.string().regex(/^[0-9a-f]{64}$/), sig: z.base64().min(1).max(2048) }))
-	.min(1);
+const signatures = z.array(
+	z.strictObject({ keyid: z.string().regex(/^[0-9a-f]{64}$/), sig: z.base64().min(1).max(2048) }),
+);
 const detached = z.strictObject({ payloadType: z.string().max(255), signatures });
 const attached = detached.extend({ payload: z.string() });
 
@@ -57,13 +57,13 @@ export async function signEnvelope(payloadType: string, payload: Buffer, signer:
 	};
 }
 
-/** Parses an envelope that carries its payload. Errors: E_JSON_STRICT, E_LIMIT, E_SIG_INVALID (not an envelope). */
+/** Parses an envelope that carries its payload. Errors: E_JSON_STRICT, E_UNSIGNED, E_LIMIT, E_SIG_INVALID (not an envelope). */
 export function parseEnvelope(bytes: Uint8Array): { envelope: Envelope; payload: Buffer } {
 	const envelope = parse(attached, bytes);
 	return { envelope, payload: fromBase64(envelope.payload) };
 }
 
-/** Parses an envelope without a payload. Errors: E_JSON_STRICT, E_LIMIT, E_SIG_INVALID (not an envelope). */
+/** Parses an envelope without a payload. Errors: E_JSON_STRICT, E_UNSIGNED, E_LIMIT, E_SIG_INVALID (not an envelope). */
 export function parseDetachedEnvelope(bytes: Uint8Array): DetachedEnvelope {
 	return parse(detached, bytes);
 }
@@ -77,6 +77,7 @@ function parse<T extends DetachedEnvelope>(schema: z.ZodType<T>, bytes: Uint8Arr
 			`The signature envelope is not well-formed: ${issue.path.join(".")}: ${issue.message}.`,
 		);
 	}
+	if (result.data.signatures.length === 0) throw new SlipwayError("E_UNSIGNED", "The envelope holds no signature.");
 	return limitSignatures(result.data);
 }
 
