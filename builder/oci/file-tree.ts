@@ -10,6 +10,7 @@ export type Entry = { readonly mode: number; readonly uid: number; readonly gid:
 /** Bytes of a file: in memory, or in a file on disk (named by us, never by an archive). */
 export type Content = Uint8Array | { readonly file: string; readonly size: number };
 
+const MAX_LINKS = 16;
 const TOP_LINKS = ["bin", "sbin", "lib", "lib64", "lib32", "libx32"];
 const MERGED = new RegExp(`^(${TOP_LINKS.join("|")})(?=/|$)`);
 
@@ -50,11 +51,15 @@ export class FileTree {
 		this.#entries.set(path, entry);
 	}
 
-	/** A package may put a file below a folder that another has as a link, such as var/run. */
-	#throughLinks(path: string): string {
-		const cut = path.lastIndexOf("/");
-		const parent = cut < 0 ? undefined : this.resolve(path.slice(0, cut));
-		return parent === undefined ? path : `${parent.path}${path.slice(cut)}`;
+	/** A package may put a file below a folder that another has as a link, such as var/run: it goes where the link points. */
+	#throughLinks(path: string, depth = 0): string {
+		const parts = path.split("/");
+		for (let i = 1; i < parts.length && depth < MAX_LINKS; i++) {
+			const entry = this.#entries.get(parts.slice(0, i).join("/"));
+			if (entry?.type !== "symlink") continue;
+			return this.#throughLinks(follow(entry.target, parts, i), depth + 1);
+		}
+		return path;
 	}
 
 	/** Takes entries away, with everything below them; `*` stands for one name. False: there were none. */
@@ -70,15 +75,13 @@ export class FileTree {
 
 	/** Where a path leads after following links inside the tree; undefined when nothing is there. */
 	resolve(name: string, depth = 0): { path: string; entry: Entry } | undefined {
-		if (depth > 16) return undefined;
+		if (depth > MAX_LINKS) return undefined;
 		const parts = FileTree.path(name).split("/");
 		for (let i = 1; i <= parts.length; i++) {
 			const prefix = parts.slice(0, i).join("/");
 			const entry = this.#entries.get(prefix);
 			if (entry?.type === "symlink") {
-				const rest = parts.slice(i).join("/");
-				const target = join(entry.target.startsWith("/") ? "" : parts.slice(0, i - 1).join("/"), entry.target, rest);
-				return this.resolve(target, depth + 1);
+				return this.resolve(follow(entry.target, parts, i), depth + 1);
 			}
 			if (i === parts.length) return entry === undefined ? undefined : { path: prefix, entry };
 		}
@@ -103,6 +106,12 @@ export class FileTree {
 		}
 		return [...all].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 	}
+}
+
+/** Path that comes out when the link at `parts[at - 1]` is replaced by its target. */
+function follow(target: string, parts: readonly string[], at: number): string {
+	const from = target.startsWith("/") ? "" : parts.slice(0, at - 1).join("/");
+	return FileTree.path(join(from, target, parts.slice(at).join("/")));
 }
 
 /** Joins path pieces and takes `.` and `..` away; never climbs above the root. */

@@ -77,7 +77,7 @@ async function readTar(file: string, blobs: BlobFolder): Promise<Layout> {
 			if (type === "directory") body.resume();
 			else if (type !== "file") throw fail(`${JSON.stringify(name)} is a ${type}`);
 			else if (blob !== null) await blobs.putStream(body, { digest: `${blob[1]}:${blob[2]}`, size });
-			else if (size <= MAX_MANIFEST) small.set(name, Buffer.concat(await body.toArray()));
+			else if (size <= MAX_MANIFEST) small.set(name, await readAll(body));
 			else throw fail(`${JSON.stringify(name)} has no place in it`);
 			// A blob that is there already is not read; the stream must be all the same.
 			body.resume();
@@ -100,6 +100,12 @@ async function readTar(file: string, blobs: BlobFolder): Promise<Layout> {
 			throw fail(`it has no blob ${blob.digest}`);
 		},
 	};
+}
+
+async function readAll(body: AsyncIterable<Buffer>): Promise<Buffer> {
+	const chunks: Buffer[] = [];
+	for await (const chunk of body) chunks.push(chunk);
+	return Buffer.concat(chunks);
 }
 
 function parseLayout(source: string, layout: Buffer, index: Buffer): readonly Descriptor[] {

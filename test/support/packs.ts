@@ -54,7 +54,10 @@ export async function contextFor(bundle: BundleDefinition, extra: Partial<PackCo
 	};
 }
 
-export function firstPack<S extends BundleDefinition["packs"][number]["source"]>(bundle: BundleDefinition, source: S): PackOf<S> {
+export function firstPack<S extends BundleDefinition["packs"][number]["source"]>(
+	bundle: BundleDefinition,
+	source: S,
+): PackOf<S> {
 	const pack = bundle.packs[0]!;
 	if (pack.source !== source) throw new TypeError(`the first pack has source ${pack.source}`);
 	return pack as PackOf<S>;

@@ -1,7 +1,8 @@
-import { chmod, constants, copyFile, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { copyFile, readFile } from "node:fs/promises";
 import path from "node:path";
 import { SlipwayError } from "../../../bundle/errors.ts";
 import type { FileTree } from "../../oci/file-tree.ts";
+import { materialize } from "../../oci/materialize.ts";
 import { chroot } from "../../tools/chroot.ts";
 import type { Run, RunOptions } from "../../tools/run.ts";
 import { opensslFolder, put } from "./compose.ts";

@@ -41,7 +41,7 @@ export function sbom({ image, name, version, debs, base, epoch }: SbomRequest): 
 
 function component(deb: Deb, base: Base): Models.Component {
 	const { name, version, arch, fields } = deb;
-	const qualifiers = { arch, distro: base.suite };
+	const qualifiers = { arch, distro: base.name };
 	const purl = new PackageURL("deb", base.distribution, name, version, qualifiers, undefined).toString();
 	const maintainer = /^([^<]*[^<\s])/.exec(fields.Maintainer ?? "")?.[1];
 	const description = fields.Description?.split("\n")[0];
