@@ -1,0 +1,39 @@
+import { access, constants, mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { qemuProgram } from "../tools/qemu.ts";
+import type { Run } from "../tools/run.ts";
+
+const PROBE_MS = 12_000;
+
+/**
+ * Whether KVM really runs a guest here: starts the appliance's own kernel without a root, which panics and reboots within a
+ * second or two. To open /dev/kvm proves nothing: there are hosts on which every kernel hangs.
+ */
+export async function probeAccel(
+	run: Run,
+	arch: "amd64" | "arm64",
+	kernel: string,
+	work: string,
+): Promise<{ accel: "kvm" | "tcg"; why: string }> {
+	const native = arch === (process.arch === "arm64" ? "arm64" : "amd64");
+	if (!native) return { accel: "tcg", why: `this host is not ${arch}` };
+	if (
+		!(await access("/dev/kvm", constants.R_OK | constants.W_OK).then(
+			() => true,
+			() => false,
+		))
+	) {
+		return { accel: "tcg", why: "/dev/kvm is not there, or not for this user" };
+	}
+	await mkdir(work, { recursive: true });
+	const log = join(work, "kvm-probe.log");
+	const console = arch === "arm64" ? "ttyAMA0" : "ttyS0";
+	const args = [
+		...["-machine", arch === "arm64" ? "virt" : "q35", "-accel", "kvm", "-cpu", "host", "-m", "256", "-smp", "1"],
+		...["-display", "none", "-nodefaults", "-no-reboot", "-serial", `file:${log}`],
+		...["-kernel", kernel, "-append", `console=${console} panic=-1`],
+	];
+	await run(qemuProgram(arch), args, { timeout: PROBE_MS }).catch(() => undefined);
+	const ran = (await readFile(log, "utf8").catch(() => "")).includes("Kernel panic - not syncing: VFS");
+	return ran ? { accel: "kvm", why: "a guest runs under KVM" } : { accel: "tcg", why: "no guest runs under KVM here" };
+}

@@ -1,0 +1,139 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { SlipwayError } from "../../bundle/errors.ts";
+import type { BundleIndex, NameRecord } from "../../bundle/index-schema.ts";
+import { MEDIA_TYPE, parseManifest } from "../../bundle/oci.ts";
+import { loadTrust } from "../../bundle/trust.ts";
+import { verifyBundle } from "../../bundle/verify.ts";
+import type { Manifest } from "../release/manifest.ts";
+import { chroot } from "../tools/chroot.ts";
+import type { Run } from "../tools/run.ts";
+import { copyToFolder } from "../tools/skopeo.ts";
+import { unpackImage } from "./image-root.ts";
+import { get, type Pinned } from "./pinned.ts";
+import { type BoxStatus, boxStatus, type Check } from "./report.ts";
+
+export interface CheckRequest {
+	readonly run: Run;
+	/** Folder of the release, and what its manifest says. */
+	readonly folder: string;
+	readonly manifest: Manifest;
+	readonly status: Pinned;
+	readonly registry: Pinned;
+	/** Empty scratch folder. */
+	readonly work: string;
+}
+
+/** Looks at a ready appliance from outside, with the release's files as the measure. Errors: E_BOOT_CHECK if it does not answer. */
+export async function checkBox(o: CheckRequest): Promise<{ status: BoxStatus; checks: Check[] }> {
+	const answer = await get(o.status, "/v1/status");
+	if (answer?.status !== 200)
+		throw new SlipwayError("E_BOOT_CHECK", `/v1/status answers ${answer?.status ?? "nothing"}.`);
+	const status = boxStatus.parse(JSON.parse(answer.body.toString("utf8")));
+	return {
+		status,
+		checks: [...identityChecks(o.manifest, status), ...fipsChecks(o.manifest, status), ...(await imageChecks(o))],
+	};
+}
+
+/** The box is the one that was built, and says about its keys what is true. */
+function identityChecks({ buildId, rootId, developmentKey, bundles }: Manifest, status: BoxStatus): Check[] {
+	const same = (name: string, box: unknown, built: unknown) => check(name, box === built, `box ${box}, built ${built}`);
+	return [
+		same("build id", status.buildId, buildId),
+		same("root id", status.rootId, rootId),
+		same("development key", status.developmentKey, developmentKey),
+		...bundles.map(({ name, indexDigest }) => {
+			const state = status.bundles.find((bundle) => bundle.indexDigest === indexDigest)?.state ?? "not there";
+			return check(`bundle ${name}`, state === "committed", `${state}, index ${indexDigest}`);
+		}),
+	];
+}
+
+function fipsChecks({ fips }: Manifest, status: BoxStatus): Check[] {
+	if (fips === null) return [check("fips", !status.fips.active, "the appliance is not built for FIPS mode")];
+	const proofs = ["build", "kernel", "self-test"].map((name) => {
+		const proof = status.fips.proofs.find((found) => found.name === name);
+		return check(`fips ${name}`, proof?.ok === true, proof?.detail ?? "no proof of that name");
+	});
+	return [check("fips", status.fips.active, fips.statement), ...proofs];
+}
+
+/** Pulls an image as a cluster would, compares every byte with the signed index, and runs a program of it. */
+async function imageChecks(o: CheckRequest): Promise<Check[]> {
+	const { name, index } = await chooseImage(o);
+	const image = `127.0.0.1:${o.registry.port}/${name.ref}`;
+	const pulled = join(o.work, "pulled");
+	await mkdir(pulled);
+	const caFile = join(o.work, "box.pem");
+	await writeFile(caFile, o.registry.certificate);
+	await copyToFolder(o.run, image, pulled, { authFile: undefined, caFile, secrets: [] });
+	const manifest = await readFile(join(pulled, "manifest.json"));
+	const digest = `sha256:${createHash("sha256").update(manifest).digest("hex")}`;
+	return [
+		check(`pull ${name.ref}`, digest === name.digest, `pulled ${digest}, signed ${name.digest}`),
+		await blobCheck(pulled, manifest, name.mediaType, index),
+		...(await programCheck(o, pulled, name.ref)),
+	];
+}
+
+/** An nginx if the release has one, else its first image: out of the signed index on this host, not out of the box's words. */
+async function chooseImage(o: CheckRequest): Promise<{ name: NameRecord; index: BundleIndex }> {
+	const trust = await loadTrust(join(o.folder, "public_key.pem"));
+	const images: { name: NameRecord; index: BundleIndex }[] = [];
+	for (const { file } of o.manifest.bundles) {
+		const { index } = await verifyBundle(join(o.folder, file), trust);
+		const isImage = ({ mediaType, ref }: NameRecord) => mediaType === MEDIA_TYPE.ociManifest && !ref.includes("@");
+		images.push(...index.names.filter(isImage).map((name) => ({ name, index })));
+	}
+	const image = images.find(({ name }) => NGINX.test(name.ref)) ?? images[0];
+	if (image === undefined) throw new SlipwayError("E_BOOT_CHECK", "The release holds no image to pull.");
+	return image;
+}
+
+const NGINX = /\/nginx:[^/]+$/;
+
+async function blobCheck(folder: string, bytes: Buffer, mediaType: string, index: BundleIndex): Promise<Check> {
+	const manifest = parseManifest(bytes, mediaType);
+	const wanted = manifest.kind === "manifest" ? [manifest.config, ...manifest.layers] : [];
+	const signed = new Set(index.blobs.map((blob) => blob.digest));
+	const bad: string[] = [];
+	for (const { digest } of wanted) {
+		const hash = createHash("sha256");
+		await pipeline(createReadStream(join(folder, digest.slice("sha256:".length))), hash);
+		if (`sha256:${hash.digest("hex")}` !== digest || !signed.has(digest)) bad.push(digest);
+	}
+	return check(
+		"blobs",
+		wanted.length > 0 && bad.length === 0,
+		bad.length > 0 ? `differ: ${bad.join(", ")}` : `${wanted.length} as signed`,
+	);
+}
+
+/** `nginx -v` from the pulled image's own root: what arrived is a whole program, not only the right bytes. */
+async function programCheck(o: CheckRequest, pulled: string, ref: string): Promise<Check[]> {
+	if (!NGINX.test(ref) || o.manifest.arch !== (process.arch === "arm64" ? "arm64" : "amd64")) return [];
+	const root = join(o.work, "root");
+	await unpackImage(pulled, o.work, root);
+	const program = await findNginx(root);
+	const result = await (process.geteuid?.() === 0
+		? chroot(o.run, root, [program, "-v"])
+		: o.run("unshare", ["--user", "--map-root-user", "chroot", root, program, "-v"]));
+	const said = `${result.stdout}${result.stderr}`.trim();
+	return [check("nginx -v", /^nginx version: /m.test(said), said)];
+}
+
+async function findNginx(root: string): Promise<string> {
+	for (const folder of ["usr/sbin", "usr/bin", "usr/local/sbin"]) {
+		const names: string[] = await readdir(join(root, folder)).catch(() => []);
+		if (names.includes("nginx")) return `/${folder}/nginx`;
+	}
+	throw new SlipwayError("E_BOOT_CHECK", "The pulled image holds no nginx.");
+}
+
+function check(name: string, ok: boolean, detail: string): Check {
+	return { name, ok, detail };
+}

@@ -1,0 +1,71 @@
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { SlipwayError } from "../../bundle/errors.ts";
+import { type Guest, qemuArgs, qemuProgram, uefiFirmware } from "../tools/qemu.ts";
+import type { Run } from "../tools/run.ts";
+import { probeAccel } from "./accel.ts";
+
+export interface GuestOptions extends Omit<Guest, "accel" | "uefi" | "forward"> {
+	/** Ports of the guest to reach from this host's loopback address. */
+	readonly ports: readonly number[];
+	/** Scratch folder. */
+	readonly work: string;
+	readonly run: Run;
+	readonly signal: AbortSignal;
+}
+
+export interface RunningGuest {
+	readonly accel: "kvm" | "tcg";
+	readonly why: string;
+	/** Ports of this host, in the order asked for. */
+	readonly ports: readonly number[];
+	/** Settles when QEMU has ended, with its failure if it failed. */
+	readonly ended: Promise<unknown>;
+	stop(): Promise<void>;
+}
+
+/** Starts QEMU with an ISO, under KVM where a guest really runs. Errors: E_TOOL_MISSING. */
+export async function startGuest(o: GuestOptions): Promise<RunningGuest> {
+	const kernel = join(o.work, "vmlinuz");
+	const report = ["-osirrox", "on", "-indev", `stdio:${o.iso}`, "-extract", "/boot/vmlinuz", kernel];
+	await o.run("xorriso", report, { signal: o.signal });
+	const { accel, why } = await probeAccel(o.run, o.arch, kernel, o.work);
+	const ports = await freePorts(o.ports.length);
+	const uefi = o.firmware === "uefi" ? await uefiFirmware(o.arch, join(o.work, "vars.fd")) : null;
+	const forward = o.ports.map((port, i) => [port, ports[i]!] as const);
+	const stopping = new AbortController();
+	const signal = AbortSignal.any([o.signal, stopping.signal]);
+	const ended = o.run(qemuProgram(o.arch), qemuArgs({ ...o, accel, uefi, forward }), { signal }).then(
+		() => undefined,
+		(error: unknown) => error,
+	);
+	return {
+		accel,
+		why,
+		ports,
+		ended,
+		stop: async () => {
+			stopping.abort();
+			const error = await ended;
+			const expected = error === undefined || (error instanceof SlipwayError && error.code === "E_INTERRUPTED");
+			if (!expected) throw error;
+		},
+	};
+}
+
+/** Ports that nothing listens on. Another program may take one in between; QEMU then says so. */
+async function freePorts(count: number): Promise<number[]> {
+	const servers = await Promise.all(
+		Array.from(
+			{ length: count },
+			() =>
+				new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
+					const server = createServer().once("error", reject);
+					server.listen(0, "127.0.0.1", () => resolve(server));
+				}),
+		),
+	);
+	const ports = servers.map((server) => (server.address() as { port: number }).port);
+	await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
+	return ports;
+}

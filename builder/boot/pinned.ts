@@ -1,0 +1,66 @@
+import { request } from "node:https";
+import { connect } from "node:tls";
+import { SlipwayError } from "../../bundle/errors.ts";
+
+/** A TLS server on this host's loopback address, known by the certificate that its console named. */
+export interface Pinned {
+	readonly port: number;
+	/** PEM. */
+	readonly certificate: string;
+}
+
+export interface Answer {
+	readonly status: number;
+	readonly body: Buffer;
+}
+
+/**
+ * Fetches the server's certificate and compares it with the fingerprint (SHA-256, hex) that was read on the console, before any
+ * request is sent. Undefined while nothing answers. Errors: E_BOOT_CHECK for another certificate.
+ */
+export async function pin(port: number, sha256: string): Promise<Pinned | undefined> {
+	const certificate = await new Promise<{ pem: string; sha256: string } | undefined>((resolve) => {
+		// Not trusted here: the comparison below is what decides.
+		const socket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false, timeout: 10_000 }, () => {
+			const found = socket.getPeerX509Certificate();
+			resolve(found && { pem: found.toString(), sha256: found.fingerprint256.replaceAll(":", "").toLowerCase() });
+			socket.destroy();
+		});
+		socket.on("error", () => resolve(undefined));
+		socket.on("close", () => resolve(undefined));
+		socket.on("timeout", () => socket.destroy());
+	});
+	if (certificate === undefined) return undefined;
+	if (certificate.sha256 === sha256) return { port, certificate: certificate.pem };
+	throw new SlipwayError(
+		"E_BOOT_CHECK",
+		`Port ${port} shows the certificate ${certificate.sha256}, the console said ${sha256}.`,
+	);
+}
+
+/** GET over TLS with that certificate alone. Undefined when there is no answer. */
+export function get({ port, certificate }: Pinned, path: string): Promise<Answer | undefined> {
+	return new Promise((resolve) => {
+		const call = request(
+			{
+				host: "127.0.0.1",
+				port,
+				path,
+				ca: certificate,
+				// The one certificate is pinned, and it was not made for the forwarded address.
+				checkServerIdentity: () => undefined,
+				timeout: 20_000,
+				agent: false,
+			},
+			(response) => {
+				const chunks: Buffer[] = [];
+				response.on("data", (chunk: Buffer) => chunks.push(chunk));
+				response.on("end", () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) }));
+				response.on("error", () => resolve(undefined));
+			},
+		);
+		call.on("error", () => resolve(undefined));
+		call.on("timeout", () => call.destroy());
+		call.end();
+	});
+}

@@ -1,0 +1,28 @@
+import { readFile } from "node:fs/promises";
+
+export interface SerialView {
+	/** SHA-256 of the device certificate, hex. */
+	readonly tlsSha256: string | undefined;
+	readonly state: string | undefined;
+	/** Last lines that a person can read. */
+	readonly tail: string;
+}
+
+/** What a guest has said on its serial port so far: the agent's `slipway: key=value` lines, the last of each. */
+export async function readSerial(file: string): Promise<SerialView> {
+	const text = clean(await readFile(file, "latin1").catch(() => ""));
+	const last = (key: string, value: string) =>
+		[...text.matchAll(new RegExp(`^slipway: ${key}=(${value})$`, "gm"))].at(-1)?.[1];
+	const lines = text.split("\n").filter((line) => line.trim() !== "");
+	return {
+		tlsSha256: last("tls-sha256", "[0-9a-f]{64}"),
+		state: last("state", "[a-z]+"),
+		tail: lines.slice(-12).join("\n"),
+	};
+}
+
+/** Without the escape sequences that firmware and GRUB draw their screens with. */
+export function clean(text: string): string {
+	// biome-ignore lint/suspicious/noControlCharactersInRegex: terminals are driven by them
+	return text.replace(/\x1b\[[0-9;:=?]*[A-Za-z]/g, "").replace(/[^\x20-\x7e\n]/g, "");
+}

@@ -1,0 +1,102 @@
+import { access, copyFile } from "node:fs/promises";
+import { SlipwayError } from "../../bundle/errors.ts";
+
+export interface Guest {
+	readonly arch: "amd64" | "arm64";
+	readonly firmware: "bios" | "uefi";
+	readonly media: "cd" | "usb";
+	readonly iso: string;
+	/** MiB. */
+	readonly memory: number;
+	readonly accel: "kvm" | "tcg";
+	readonly serialLog: string;
+	/** Port of the guest → port of this host's loopback address. */
+	readonly forward: readonly (readonly [guest: number, host: number])[];
+	/** UEFI code and a copy of its variables, which the guest may write. */
+	readonly uefi: { readonly code: string; readonly vars: string } | null;
+	/** Image of a further disk. */
+	readonly disk: string | null;
+}
+
+/** Firmware images with Microsoft's keys enrolled, so that Secure Boot is on: code and variables, first found wins. */
+const UEFI = {
+	amd64: [
+		["/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"],
+		["/usr/share/OVMF/OVMF_CODE.secboot.fd", "/usr/share/OVMF/OVMF_VARS.ms.fd"],
+	],
+	arm64: [["/usr/share/AAVMF/AAVMF_CODE.ms.fd", "/usr/share/AAVMF/AAVMF_VARS.ms.fd"]],
+} as const;
+
+/** Errors: E_TOOL_MISSING. */
+export async function uefiFirmware(arch: Guest["arch"], vars: string): Promise<NonNullable<Guest["uefi"]>> {
+	for (const [code, blank] of UEFI[arch]) {
+		const there = await Promise.all([access(code), access(blank)]).then(
+			() => true,
+			() => false,
+		);
+		if (!there) continue;
+		await copyFile(blank, vars);
+		return { code, vars };
+	}
+	throw new SlipwayError("E_TOOL_MISSING", "There is no UEFI firmware with Secure Boot keys for QEMU on this host.", {
+		next: `Run \`apt-get install ${arch === "amd64" ? "ovmf" : "qemu-efi-aarch64"}\` as root, or use --firmware bios.`,
+	});
+}
+
+export function qemuProgram(arch: Guest["arch"]): string {
+	return arch === "amd64" ? "qemu-system-x86_64" : "qemu-system-aarch64";
+}
+
+/**
+ * QEMU's command line. Pure. Without KVM the CPU must not have the fast string instructions: kernels then clear pages by a way
+ * that is so slow under emulation that it looks like a hang.
+ */
+export function qemuArgs(g: Guest): string[] {
+	const intel = g.arch === "amd64";
+	const machine = intel ? `q35${g.uefi === null ? "" : ",smm=on"}` : "virt";
+	const cpu = intel ? "max,erms=off,fsrm=off" : "max,pauth-impdef=on";
+	const forward = g.forward.map(([guest, host]) => `,hostfwd=tcp:127.0.0.1:${host}-:${guest}`).join("");
+	return [
+		...["-machine", machine, "-m", String(g.memory), "-smp", "2", "-display", "none", "-no-reboot", "-nodefaults"],
+		...(g.accel === "kvm" ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", "tcg,thread=multi", "-cpu", cpu]),
+		...(g.uefi === null ? [] : firmwareArgs(g.uefi, intel)),
+		...mediaArgs(g),
+		...(g.disk === null
+			? []
+			: ["-drive", `if=none,id=data,format=raw,file=${comma(g.disk)}`, "-device", "virtio-blk-pci,drive=data"]),
+		...["-nic", `user,model=virtio-net-pci${forward}`],
+		...[
+			"-device",
+			"virtio-rng-pci",
+			"-chardev",
+			`file,id=serial,path=${comma(g.serialLog)}`,
+			"-serial",
+			"chardev:serial",
+		],
+	];
+}
+
+function firmwareArgs({ code, vars }: NonNullable<Guest["uefi"]>, intel: boolean): string[] {
+	return [
+		...(intel ? ["-global", "driver=cfi.pflash01,property=secure,value=on"] : []),
+		...["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${comma(code)}`],
+		...["-drive", `if=pflash,unit=1,format=raw,file=${comma(vars)}`],
+	];
+}
+
+function mediaArgs({ arch, media, iso }: Guest): string[] {
+	const drive = `if=none,id=medium,format=raw,readonly=on,file=${comma(iso)}`;
+	if (media === "usb") {
+		return ["-drive", drive, "-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=0,removable=on"];
+	}
+	const reader =
+		arch === "amd64"
+			? ["-device", "ide-cd,drive=medium,bootindex=0"]
+			: ["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=medium,bootindex=0"];
+	return ["-drive", `${drive},media=cdrom`, ...reader];
+}
+
+/** In QEMU's option lists a comma within a value is doubled. */
+function comma(path: string): string {
+	return path.replaceAll(",", ",,");
+}
