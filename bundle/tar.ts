@@ -161,18 +161,24 @@ export class TarChecker {
 
 	#compareHeader(): void {
 		const entry = this.#entries[this.#entry]!;
-		if (this.#header.equals(tarHeader(entry))) return;
+		const expected = tarHeader(entry);
+		if (this.#header.equals(expected)) return;
 		// Only to name the fault: nothing read here is used.
-		const found = this.#header.subarray(-BLOCK);
-		const type = String.fromCharCode(found[156]!);
-		const name = found.toString("latin1", 0, MAX_USTAR_NAME).split("\0")[0]!;
-		if (type !== "0") this.#fail("E_ENTRY_TYPE", `an entry of type ${JSON.stringify(type)}`);
-		if (name !== entry.name.slice(0, MAX_USTAR_NAME)) {
+		let at = 0;
+		while (this.#header.subarray(at, at + BLOCK).equals(expected.subarray(at, at + BLOCK))) at += BLOCK;
+		const nameIn = (header: Buffer) => header.toString("latin1", at, at + MAX_USTAR_NAME).split("\0")[0]!;
+		const name = nameIn(this.#header);
+		if (at > 0 && at < expected.length - BLOCK)
+			this.#fail("E_TAR", `PAX records of ${entry.name} that do not belong there`);
+		if (name !== nameIn(expected)) {
 			const earlier = this.#entries.slice(0, this.#entry).some((e) => e.name === name);
 			this.#fail(
 				earlier ? "E_ENTRY_DUP" : "E_ENTRY_NAME",
 				`the entry ${JSON.stringify(name)} where ${entry.name} belongs`,
 			);
+		}
+		if (this.#header[at + 156] !== expected[at + 156]) {
+			this.#fail("E_ENTRY_TYPE", `an entry of type ${JSON.stringify(String.fromCharCode(this.#header[at + 156]!))}`);
 		}
 		this.#fail("E_TAR", `a header of ${entry.name} that is not the one the index gives`);
 	}
