@@ -18,7 +18,8 @@ export async function removeTree(folder: string): Promise<void> {
 			});
 		}
 	}
-	await rm(folder, { recursive: true, force: true });
+	// Retries: a program whose build was killed may still be writing there.
+	await rm(folder, { recursive: true, force: true, maxRetries: 5 });
 }
 
 /** Mount points in a folder, innermost first. */

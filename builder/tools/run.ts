@@ -1,6 +1,7 @@
 import { appendFile, open } from "node:fs/promises";
 import { execa } from "execa";
 import { SlipwayError } from "../../bundle/errors.ts";
+import { supervise } from "./process-group.ts";
 
 export interface RunOptions {
 	readonly cwd?: string;
@@ -36,12 +37,13 @@ const TAIL_LINES = 15;
 
 /**
  * Runs one external program: argv array, no shell, fixed locale, time zone and PATH, so that the result does not depend on
- * who calls. SIGTERM on abort, so that a program can release its mounts; SIGKILL ten seconds later.
+ * who calls. On abort the program and all it started get SIGTERM, so that mounts are released, and SIGKILL ten seconds later.
  * Errors: E_TOOL_MISSING, E_INTERRUPTED, E_TOOL_FAILED (with the program's last lines).
  */
 export async function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
 	const hide = (text: string) =>
 		(options.secrets ?? []).reduce((t, s) => (s === "" ? t : t.replaceAll(s, "***")), text);
+	if (options.signal?.aborted) throw new SlipwayError("E_INTERRUPTED", "Interrupted.");
 	const note = async (text: string) => {
 		if (options.log !== undefined) await appendFile(options.log, hide(text));
 	};
@@ -55,13 +57,14 @@ export async function run(file: string, args: readonly string[], options: RunOpt
 		stdin: options.input === undefined ? "ignore" : "pipe",
 		all: true,
 		stripFinalNewline: true,
-		forceKillAfterDelay: 10_000,
+		// A group of its own, so that all of it can be ended, and Ctrl-C reaches it through the abort signal alone.
+		detached: true,
+		cleanup: false,
 		...(options.input === undefined ? {} : { input: options.input }),
 		...(output === undefined ? {} : { stdout: output.createWriteStream({ autoClose: false }) }),
 		...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-		...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
-		...(options.timeout === undefined ? {} : { timeout: options.timeout }),
 	});
+	const group = child.pid === undefined ? undefined : supervise(child.pid, options.signal, options.timeout);
 	let logged = Promise.resolve();
 	const reader = (async () => {
 		for await (const line of child.iterable({ from: "all", preserveNewlines: false })) {
@@ -70,10 +73,11 @@ export async function run(file: string, args: readonly string[], options: RunOpt
 		}
 	})().catch(() => undefined); // the failure itself is told by the result below
 	const result = await child;
+	group?.end();
 	await output?.close();
 	await reader;
 	await logged;
-	if (result.isCanceled) throw new SlipwayError("E_INTERRUPTED", `${file} was stopped.`);
+	if (group?.stopped === "abort") throw new SlipwayError("E_INTERRUPTED", `${file} was stopped.`);
 	if (result.code === "ENOENT")
 		throw new SlipwayError("E_TOOL_MISSING", `The program ${file} is not installed.`, { cause: result });
 	const exitCode = result.exitCode ?? 255;
@@ -82,7 +86,7 @@ export async function run(file: string, args: readonly string[], options: RunOpt
 			.split("\n")
 			.slice(-TAIL_LINES)
 			.join("\n");
-		const how = result.timedOut ? "took too long" : `failed (${result.signal ?? `exit code ${exitCode}`})`;
+		const how = group?.stopped === "timeout" ? "took too long" : `failed (${result.signal ?? `exit code ${exitCode}`})`;
 		throw new SlipwayError("E_TOOL_FAILED", `${file} ${how}:\n${tail}`);
 	}
 	return { stdout: String(result.stdout ?? ""), stderr: String(result.stderr ?? ""), exitCode };
