@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
@@ -129,6 +129,31 @@ test("names in the store are only shown when today's keys signed them", async ()
 	const other = await makeContent(await newDir(), [SETS[0]!]);
 	await start(content, { trust: join(other.dir, "trust.pem") });
 	expect([agent!.state.status.stage, faults()]).toEqual(["failed", ["E_KEY_UNKNOWN", "E_KEY_UNKNOWN"]]);
+	expect((await registry("_catalog")).status).toBe(503);
+});
+
+test("without the medium a committed set is served, and a store that was forged is not", async () => {
+	const content = await makeContent(await newDir(), [SETS[1]!]);
+	await start(content);
+	await rm(content.content, { recursive: true });
+	await start(content);
+	expect([agent!.state.status.stage, faults()]).toEqual(["degraded", ["E_MEDIA"]]);
+	expect((await registry("slipway.local/apps/deep/er/app/manifests/2")).status).toBe(200);
+
+	await agent!.stop();
+	const store = join(content.dir, "store", "store");
+	const index = content.bundles[0]!.indexDigest;
+	const forged = (await readFile(join(store, "signed", `${index}.index.json`), "utf8")).replaceAll(
+		"/deep/er/app:2",
+		"/evil/one:22",
+	);
+	const digest = createHash("sha256").update(forged).digest("hex");
+	const catalog = (await readFile(join(store, "catalog.json"), "utf8")).replace(index, digest);
+	await rename(join(store, "signed", `${index}.envelope.json`), join(store, "signed", `${digest}.envelope.json`));
+	await writeFile(join(store, "signed", `${digest}.index.json`), forged);
+	await writeFile(join(store, "catalog.json"), catalog);
+	await start(content);
+	expect([agent!.state.status.stage, faults()]).toEqual(["failed", ["E_RELEASE_SET", "E_MEDIA"]]);
 	expect((await registry("_catalog")).status).toBe(503);
 });
 

@@ -10,7 +10,7 @@ const RESERVE = 32 * 2 ** 20;
  * Checks that the blobs which are not in the store yet fit on its volume, before anything is written.
  * Errors: E_NO_SPACE, with what is needed and what is free.
  */
-export async function checkSpace(store: Store, indexes: readonly BundleIndex[]): Promise<void> {
+export async function checkSpace(store: Store, indexes: readonly Pick<BundleIndex, "blobs">[]): Promise<void> {
 	const sizes = new Map(indexes.flatMap((index) => index.blobs.map((blob) => [blob.digest, blob.size] as const)));
 	let needed = 0;
 	for (const [digest, size] of sizes) {

@@ -5,6 +5,8 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { beforeEach, expect, test } from "vitest";
+import { checkSpace } from "../load/space.ts";
+import { volume } from "./files.ts";
 import { Ingest } from "./ingest.ts";
 import { lockStore } from "./lock.ts";
 import { StoreSource } from "./source.ts";
@@ -120,6 +122,19 @@ test("the sweep removes what the committed set does not need", async () => {
 	await expect(stat(store.path(old.digest))).rejects.toMatchObject({ code: "ENOENT" });
 	expect((await stat(store.path(kept.digest))).size).toBe(200);
 	expect(await readdir(join(folder, "signed"))).toEqual([]);
+});
+
+test("memory is told from disk, and content that does not fit is refused with what is needed and free", async () => {
+	expect((await volume("/dev/shm")).kind).toBe("ephemeral");
+	const store = await Store.open(folder);
+	const { free } = await volume(folder);
+	const index = (size: number) => ({ blobs: [{ digest: `sha256:${"a".repeat(64)}`, size, tarOffset: 0, frame: 0 }] });
+	await checkSpace(store, [index(1000), index(1000)]);
+	const error = await checkSpace(store, [index(free)]).catch((e: unknown) => e);
+	expect(error).toMatchObject({
+		code: "E_NO_SPACE",
+		message: expect.stringMatching(/needs \d+ MiB .*; \d+ MiB are free/),
+	});
 });
 
 test("a digest that is none never becomes a path", async () => {

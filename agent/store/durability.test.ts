@@ -1,0 +1,78 @@
+import type { FileHandle } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test, vi } from "vitest";
+import { makeContent } from "../../test/support/content.ts";
+import { startAgent } from "../agent.ts";
+
+/**
+ * What a power cut at any instant leaves is decided by the order of writes, syncs and renames. This records that order in a
+ * real load and checks it; taking one of the syncs away makes it fail.
+ */
+
+interface Op {
+	readonly what: "write" | "sync" | "rename";
+	readonly path: string;
+	readonly to?: string;
+}
+const log: Op[] = vi.hoisted(() => []);
+
+vi.mock("node:fs/promises", async (original) => {
+	const fs = await original<typeof import("node:fs/promises")>();
+	const watch = (path: string, handle: FileHandle) =>
+		new Proxy(handle, {
+			get(target, name) {
+				const value = Reflect.get(target, name) as unknown;
+				if (typeof value !== "function") return value;
+				return async (...args: unknown[]) => {
+					const result = await value.apply(target, args);
+					if (name === "write" || name === "writeFile") log.push({ what: "write", path });
+					if (name === "sync" || name === "datasync") log.push({ what: "sync", path });
+					return result;
+				};
+			},
+		});
+	return {
+		...fs,
+		open: async (...args: Parameters<typeof fs.open>) => watch(String(args[0]), await fs.open(...args)),
+		rename: async (from: string, to: string) => {
+			await fs.rename(from, to);
+			log.push({ what: "rename", path: from, to });
+		},
+	};
+});
+
+const at = (op: Partial<Op>, from = 0) =>
+	log.findIndex((o, i) => i >= from && Object.entries(op).every(([key, value]) => o[key as keyof Op] === value));
+
+test("data before names, names before folders, everything before the catalog", async () => {
+	const content = await makeContent(await mkdtemp(join(tmpdir(), "slipway-durable-")), [
+		{ refs: ["a.local/b/one:1", "a.local/b/two:2"], layers: [2_500_000, 10], input: { name: "one" } },
+		{ refs: ["a.local/c/three:3"], input: { name: "two" } },
+	]);
+	log.length = 0;
+	const agent = await startAgent(content.config(), { kernel: { rootId: null, checkMedium: false } });
+	await agent.settled;
+	await agent.stop();
+	expect(agent.state.status.stage).toBe("ready");
+
+	const store = join(content.dir, "store", "store");
+	const commit = at({ what: "rename", to: join(store, "catalog.json") });
+	expect(commit).toBeGreaterThan(0);
+	const kept = log.filter((o) => o.what === "rename" && o.to?.startsWith(store) === true);
+	const blobs = content.bundles.reduce((sum, bundle) => sum + bundle.index.blobs.length, 0);
+	expect(kept.length).toBe(blobs + 2 * content.bundles.length + 1 + 1);
+	for (const { path, to } of kept) {
+		const renamed = at({ what: "rename", path, to: to! });
+		const written = log.findLastIndex((o, i) => i < renamed && o.what === "write" && o.path === path);
+		const synced = log.findIndex((o, i) => i > written && i < renamed && o.what === "sync" && o.path === path);
+		expect([to, synced > written && synced < renamed]).toEqual([to, true]);
+		const folder = at({ what: "sync", path: join(to!, "..") }, renamed);
+		expect([to, folder > renamed]).toEqual([to, true]);
+		if (renamed !== commit) expect([to, renamed < commit && folder < commit]).toEqual([to, true]);
+	}
+	// A new folder for a digest's prefix is itself an entry that must last.
+	const prefixes = at({ what: "sync", path: join(store, "blobs", "sha256") });
+	expect(prefixes > 0 && prefixes < commit).toBe(true);
+});
