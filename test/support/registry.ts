@@ -1,0 +1,130 @@
+import { createHash } from "node:crypto";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { type IncomingMessage, request } from "node:https";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { execa } from "execa";
+import { run } from "../../builder/tools/run.ts";
+
+/** The distribution's `docker-registry` on loopback, with TLS from a CA of its own and a password. */
+export interface TestRegistry {
+	readonly host: string;
+	readonly caFile: string;
+	readonly user: string;
+	readonly password: string;
+	/** A pull-secret file with that password, or another. */
+	authFile(password?: string): Promise<string>;
+	putBlob(repo: string, data: Uint8Array): Promise<void>;
+	/** By tag, or by its digest. */
+	putManifest(repo: string, data: Uint8Array, mediaType: string, tag?: string): Promise<string>;
+	stop(): Promise<void>;
+}
+
+export async function startRegistry(folder: string): Promise<TestRegistry> {
+	await mkdir(folder, { recursive: true });
+	const caFile = await makeCertificates(folder);
+	const [user, password] = ["puller", `canary-${createHash("sha256").update(folder).digest("hex").slice(0, 20)}`];
+	await writeFile(join(folder, "htpasswd"), (await run("htpasswd", ["-Bbn", user, password])).stdout);
+	const port = await freePort();
+	const host = `127.0.0.1:${port}`;
+	await writeFile(join(folder, "config.yml"), configOf(folder, host));
+	const child = execa("docker-registry", ["serve", join(folder, "config.yml")], {
+		reject: false,
+		stdout: "ignore",
+		stderr: "ignore",
+	});
+	const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
+	const ca = await readFile(caFile);
+	const send = (method: string, path: string, headers: Record<string, string> = {}, body?: Uint8Array) =>
+		new Promise<IncomingMessage>((resolve, reject) => {
+			const url = new URL(path, `https://${host}`);
+			const sent = request(url, { method, ca, headers: { authorization, ...headers } }, (answer) =>
+				resolve(answer.resume()),
+			);
+			sent.on("error", reject).end(body);
+		});
+	const expectStatus = async (wanted: number, answer: Promise<IncomingMessage>) => {
+		const { statusCode, headers } = await answer;
+		if (statusCode !== wanted) throw new Error(`the registry answered ${statusCode}, not ${wanted}`);
+		return headers;
+	};
+	for (let tries = 0; ; tries++) {
+		const up = await send("GET", "/v2/").catch(() => undefined);
+		if (up?.statusCode === 200) break;
+		if (tries > 100) throw new Error("docker-registry did not start");
+		await new Promise((resolve) => setTimeout(resolve, 100));
+	}
+	return {
+		...{ host, caFile, user, password },
+		authFile: async (other = password) => {
+			const file = join(folder, `auth-${other === password ? "right" : "wrong"}.json`);
+			await writeFile(
+				file,
+				JSON.stringify({ auths: { [host]: { auth: Buffer.from(`${user}:${other}`).toString("base64") } } }),
+			);
+			return file;
+		},
+		putBlob: async (repo, data) => {
+			const { location } = await expectStatus(202, send("POST", `/v2/${repo}/blobs/uploads/`));
+			const url = new URL(location!, `https://${host}`);
+			url.searchParams.set("digest", digestOf(data));
+			const headers = { "content-type": "application/octet-stream", "content-length": String(data.length) };
+			await expectStatus(201, send("PUT", url.pathname + url.search, headers, data));
+		},
+		putManifest: async (repo, data, mediaType, tag = digestOf(data)) => {
+			await expectStatus(201, send("PUT", `/v2/${repo}/manifests/${tag}`, { "content-type": mediaType }, data));
+			return digestOf(data);
+		},
+		stop: async () => {
+			child.kill("SIGTERM");
+			await child;
+		},
+	};
+}
+
+export function digestOf(data: Uint8Array): string {
+	return `sha256:${createHash("sha256").update(data).digest("hex")}`;
+}
+
+/** A CA and a certificate of it for 127.0.0.1, made by openssl. Answers the CA's file. */
+export async function makeCertificates(folder: string): Promise<string> {
+	const file = (name: string) => join(folder, name);
+	const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+	const ca = ["-x509", "-days", "2", "-subj", "/CN=Test CA", "-addext", "basicConstraints=critical,CA:TRUE"];
+	await run("openssl", ["req", ...ec, ...ca, "-keyout", file("ca.key"), "-out", file("ca.pem")]);
+	await run("openssl", ["req", ...ec, "-subj", "/CN=127.0.0.1", "-keyout", file("tls.key"), "-out", file("tls.csr")]);
+	await writeFile(file("tls.ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
+	const signing = [
+		"-CA",
+		file("ca.pem"),
+		"-CAkey",
+		file("ca.key"),
+		"-CAcreateserial",
+		"-days",
+		"2",
+		"-extfile",
+		file("tls.ext"),
+	];
+	await run("openssl", ["x509", "-req", "-in", file("tls.csr"), ...signing, "-out", file("tls.pem")]);
+	return file("ca.pem");
+}
+
+function configOf(folder: string, host: string): string {
+	return `version: 0.1
+log: { level: error, accesslog: { disabled: true } }
+storage: { filesystem: { rootdirectory: ${folder}/data }, delete: { enabled: true } }
+http:
+  addr: ${host}
+  tls: { certificate: ${folder}/tls.pem, key: ${folder}/tls.key }
+auth: { htpasswd: { realm: test, path: ${folder}/htpasswd } }
+`;
+}
+
+function freePort(): Promise<number> {
+	return new Promise((resolve) => {
+		const server = createServer().listen(0, "127.0.0.1", () => {
+			const { port } = server.address() as { port: number };
+			server.close(() => resolve(port));
+		});
+	});
+}
