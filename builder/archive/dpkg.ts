@@ -23,3 +23,10 @@ export function checkInstalled(installed: Record<string, string>, resolved: Reco
 		`The archive changed since it was resolved: ${lines.slice(0, 8).join("; ")}.`,
 	);
 }
+
+/** Errors: E_ARCHIVE_CHANGED when a package that was asked for by name is not there. */
+export function checkPresent(installed: Record<string, string>, names: readonly string[]): void {
+	const missing = names.filter((name) => installed[name] === undefined);
+	if (missing.length === 0) return;
+	throw new SlipwayError("E_ARCHIVE_CHANGED", `The archive did not give ${missing.join(", ")}.`);
+}

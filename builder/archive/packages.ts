@@ -2,13 +2,17 @@ import type { Base, Profile } from "../profile/schema.ts";
 
 type Arch = "amd64" | "arm64";
 
+/** What attaching a root to Ubuntu Pro needs; the client is purged again when it is done. */
+const PRO_TOOLS = ["apt", "ca-certificates", "ubuntu-pro-client"];
+
 /**
  * Packages that the root image is asked to hold (what they depend on comes by itself), sorted. Packages that only an Ubuntu Pro
  * token can fetch are not among them: see proPackages.
  */
 export function rootPackages(base: Base, profile: Profile, overlayPackages: readonly string[] = []): string[] {
 	const fips = profile.fips && base.fips !== null && !base.fips.proToken ? base.fips.packages : [];
-	const kernel = proPackages(base, profile).length > 0 ? [] : [kernelPackage(base, profile)];
+	// With a token the kernel is the vendor's too, and comes later.
+	const kernel = proPackages(base, profile).length > 0 ? PRO_TOOLS : [kernelPackage(base, profile)];
 	return unique([
 		...base.packages,
 		...base.node.libraries,

@@ -59,6 +59,12 @@ export function fipsStatement(fips: { readonly stream: string; readonly certific
 	if (fips.stream === "fips" && fips.certificate !== null) {
 		return { certified: true, statement: `Uses a validated module, certificate ${fips.certificate}.` };
 	}
+	if (fips.stream === "fips") {
+		return {
+			certified: false,
+			statement: "FIPS provider of stream fips, without a certificate number: not called certified.",
+		};
+	}
 	if (fips.stream === "distribution")
 		return { certified: false, statement: "FIPS provider of the distribution: not certified." };
 	return { certified: false, statement: `FIPS provider of stream ${fips.stream}: not the validated binary.` };

@@ -1,9 +1,10 @@
-import { stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { build as bundleScript } from "esbuild";
 import { z } from "zod";
 import { applianceConfig, trustFile } from "../../bundle/appliance.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
+import { checkPresent } from "../archive/dpkg.ts";
 import { FileTree } from "../oci/file-tree.ts";
 import type { Build } from "../plan/build.ts";
 import type { Stage } from "../plan/stage.ts";
@@ -26,7 +27,7 @@ export const agent: Stage<Options> = {
 	name: "agent",
 	summary: "Bundle the agent, with its configuration and trust store",
 	options,
-	inputs: [],
+	inputs: ["bootstrap"],
 	plan: (build) => ({
 		config: configOf(build),
 		trust: trustFile.parse({
@@ -48,7 +49,8 @@ export const agent: Stage<Options> = {
 		join(root, "scripts/runtime/package-lock.json"),
 	],
 	space: () => 200_000_000,
-	async run({ build, options: o, out, work }) {
+	async run({ build, options: o, inputs, out, work }) {
+		const config = await recordProvider(o.config, join(inputs.bootstrap!, "packages.json"));
 		const script = join(work, "agent.mjs");
 		await bundleAgent(join(build.root, "agent/cli.ts"), script);
 		const node = join(build.root, `.tools/node_modules/node-linux-${o.nodeArch}/bin/node`);
@@ -61,7 +63,7 @@ export const agent: Stage<Options> = {
 		};
 		tree.set("usr/lib/slipway/node", await program(node, 0o755));
 		tree.set("usr/lib/slipway/agent.mjs", await program(script, 0o644));
-		tree.set("etc/slipway/appliance.json", textFile(json(o.config)));
+		tree.set("etc/slipway/appliance.json", textFile(json(config)));
 		tree.set("etc/slipway/trust/trust.json", textFile(json(o.trust)));
 		tree.set("etc/slipway/trust/release.pem", textFile(o.releaseKey));
 		if (o.modulesDir !== null) {
@@ -89,7 +91,7 @@ export async function bundleAgent(entry: string, outfile: string): Promise<void>
 	});
 }
 
-function configOf({ profile, base, version, resolve }: Build): Options["config"] {
+function configOf({ profile, base, version }: Build): Options["config"] {
 	const fips = profile.fips ? base.fips : null;
 	return applianceConfig.parse({
 		product: profile.product,
@@ -102,7 +104,8 @@ function configOf({ profile, base, version, resolve }: Build): Options["config"]
 				? null
 				: {
 						provider: fips.provider,
-						version: resolve.packages[fips.provider] ?? "unknown",
+						// Known when it is installed.
+						version: "",
 						stream: fips.stream,
 						certificate: fips.certificate,
 					},
@@ -112,6 +115,15 @@ function configOf({ profile, base, version, resolve }: Build): Options["config"]
 		network: { expose: profile.network.expose },
 		consoles: ["/dev/tty1", `/dev/${profile.console.serial}`],
 	});
+}
+
+/** The first proof of FIPS mode: which provider was really installed. Errors: E_ARCHIVE_CHANGED when none was. */
+async function recordProvider(config: Options["config"], packagesFile: string): Promise<Options["config"]> {
+	if (config.fipsModule === null) return config;
+	const packages = JSON.parse(await readFile(packagesFile, "utf8")) as Record<string, string>;
+	const { provider } = config.fipsModule;
+	checkPresent(packages, [provider]);
+	return { ...config, fipsModule: { ...config.fipsModule, version: packages[provider]! } };
 }
 
 /** The agent under the distribution's FIPS provider: without it Node.js refuses to start, and the failure unit says so. */

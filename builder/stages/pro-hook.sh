@@ -1,0 +1,55 @@
+#!/bin/sh
+# Run by mmdebstrap before the last hook, for bases whose FIPS packages need a token of Ubuntu Pro: attach, install, detach, and leave
+# no trace of the token, all in one step. Takes SLIPWAY_PRO_TOKEN_FILE, SLIPWAY_PRO_SERVICE (fips or fips-updates) and
+# SLIPWAY_PRO_PACKAGES.
+set -eu
+root=$1
+config=$root/run/slipway-pro.yaml
+
+in_root() {
+	# A FIPS host would make the client's own TLS fail inside a root that has no FIPS provider yet.
+	chroot "$root" env DEBIAN_FRONTEND=noninteractive INITRD=No OPENSSL_FORCE_FIPS_MODE=0 "$@"
+}
+
+scrub() {
+	rm -rf "$config" "$root/var/lib/ubuntu-advantage" "$root/var/lib/ubuntu-pro" "$root/etc/ubuntu-advantage" \
+		"$root/run/ubuntu-advantage"
+	rm -f "$root"/etc/apt/auth.conf.d/*ubuntu-advantage* "$root"/etc/apt/auth.conf.d/*ubuntu-pro* \
+		"$root"/etc/apt/sources.list.d/ubuntu-fips* "$root"/etc/apt/sources.list.d/ubuntu-esm* \
+		"$root"/var/log/ubuntu-advantage* "$root"/var/log/ubuntu-pro* "$root"/var/log/apt/*
+}
+# However this ends, the machine must not stay attached, nor the token lie about.
+trap 'in_root pro detach --assume-yes >/dev/null 2>&1 || true; scrub' EXIT
+
+umask 077
+mkdir -p "$root/run"
+{
+	printf 'token: '
+	tr -d '[:space:]' <"$SLIPWAY_PRO_TOKEN_FILE"
+	printf '\nenable_services: []\n'
+} >"$config"
+umask 022
+in_root pro attach --attach-config /run/slipway-pro.yaml
+rm -f "$config"
+# Sources without the switch of kernel and services, which would look at the build host.
+in_root pro enable --access-only --assume-yes "$SLIPWAY_PRO_SERVICE"
+in_root apt-get update
+# The list is of words without blanks or wildcards, checked by the schema.
+# shellcheck disable=SC2086
+in_root apt-get install --yes --no-install-recommends --allow-downgrades $SLIPWAY_PRO_PACKAGES
+in_root pro detach --assume-yes
+in_root apt-get purge --yes ubuntu-pro-client
+scrub
+trap - EXIT
+
+# The proof that it worked: the token's text is nowhere in the root.
+pattern=$(mktemp)
+trap 'rm -f "$pattern"' EXIT
+tr -d '[:space:]' <"$SLIPWAY_PRO_TOKEN_FILE" >"$pattern"
+for folder in "$root"/*; do
+	case $folder in */proc | */sys | */dev) continue ;; esac
+	if found=$(grep -rlFa -f "$pattern" "$folder" 2>/dev/null) && [ -n "$found" ]; then
+		echo "E_STAGE: the token of Ubuntu Pro is still in $found" >&2
+		exit 1
+	fi
+done
