@@ -69,3 +69,9 @@ export async function plainTar(good: Pick<TestBundle, "path">): Promise<Buffer> 
 		await bundle.close();
 	}
 }
+
+/** The same buffer with one bit of one byte changed. */
+export function flip(bytes: Buffer, at: number): Buffer {
+	bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+	return bytes;
+}
