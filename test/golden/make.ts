@@ -58,7 +58,7 @@ async function main(): Promise<void> {
 		const input = await goldenInput(join(dir, "blobs"));
 		await mkdir(GOLDEN, { recursive: true });
 		const { index } = await writeBundle(input, join(GOLDEN, "golden.zst"), signer);
-		await writeFile(join(GOLDEN, "golden.index.json"), JSON.stringify(index));
+		await writeFile(join(GOLDEN, "golden.index"), JSON.stringify(index));
 		await writeFile(join(GOLDEN, "public_key.pem"), signer.publicKeyPem);
 		await writeFile(
 			join(GOLDEN, "signatures.json"),
