@@ -58,6 +58,16 @@ test("a FIPS profile on a base with Ubuntu Pro needs a token, and the error name
 	expect(stages.map((stage: { name: string }) => stage.name)).toContain("bootstrap");
 });
 
+test("a bare `make iso` of that profile gives the same answer before it installs or asks for anything", async () => {
+	const { exitCode, stderr } = await run("make", ["iso", "PROFILE=vertex-fips-amd64"], {
+		accept: [2],
+		cwd: projectRoot,
+	});
+	expect(exitCode).toBe(2);
+	expect(stderr).toMatch(/^E_PRO_TOKEN: .*\n {2}Next: .*PRO_TOKEN_FILE.*BASE=debian-13/);
+	expect((await run("make", ["iso"], { accept: [2], cwd: projectRoot })).stderr).toContain("PROFILE is not set");
+});
+
 test("the plan of the laboratory base says that nothing is certified", async () => {
 	const { stdout } = await slipway(["plan", "vertex-fips-amd64", "--base", "debian-13"]);
 	expect(stdout).toContain("not certified");
