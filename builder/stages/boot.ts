@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { Stage } from "../plan/stage.ts";
@@ -8,10 +8,10 @@ import type { Run } from "../tools/run.ts";
 import { unpackOwnTar } from "../tools/tar.ts";
 import { earlyConfig, espConfig, grubConfig, menu, menuOf } from "./grub-config.ts";
 import { kernelLine } from "./kernel-line.ts";
+import { readRootId } from "./root.ts";
 
 const options = z.strictObject({
 	menu,
-	/** Files of the boot packages; null: the base has no signed chain. */
 	shim: z.string(),
 	grub: z.string(),
 	/** Name that firmware looks for, and the one that shim then looks for. */
@@ -49,7 +49,7 @@ export const boot: Stage<Options> = {
 	],
 	space: () => 800_000_000,
 	async run({ build, options: o, inputs, out, work, run }) {
-		const { rootId } = JSON.parse(await readFile(join(inputs.root!, "root.json"), "utf8")) as { rootId: string };
+		const rootId = await readRootId(inputs.root!);
 		const packages = join(work, "packages");
 		await unpackPackages(run, join(inputs.bootstrap!, "boot"), packages);
 		const tree = join(out, "tree");

@@ -1,16 +1,19 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import { basename, join, relative } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
+import { sha256Hex } from "../../bundle/digest.ts";
+import type { IsoRelease } from "../../bundle/index-schema.ts";
 import { makeIsoRelease } from "../../bundle/release.ts";
-import type { Stage } from "../plan/stage.ts";
+import type { Stage, StageContext } from "../plan/stage.ts";
 import { recordingSigner } from "../signing/record.ts";
 import { writeIso } from "../tools/xorriso.ts";
 import { readContentRecord } from "./content.ts";
 import { checkContent, checkStructure, type GatedFile } from "./iso-gate.ts";
 import { rootMark, volumeId } from "./kernel-line.ts";
+import { readRootId } from "./root.ts";
 
 const options = z.strictObject({
 	product: z.string(),
@@ -18,6 +21,8 @@ const options = z.strictObject({
 	base: z.string(),
 	arch: z.enum(["amd64", "arm64"]),
 	fips: z.boolean(),
+	/** dracut's FIPS module compares the kernel on the medium, under this name, with the HMAC in the root. */
+	checkedKernel: z.string().nullable(),
 	/** Signs the ISO release. */
 	keyId: z.string(),
 	epoch: z.int(),
@@ -39,12 +44,13 @@ export const iso: Stage<Options> = {
 	summary: "Write the ISO (xorriso) and read it back",
 	options,
 	inputs: ["initrd", "root", "content", "boot"],
-	plan: ({ profile, version, signer, epoch }) => ({
+	plan: ({ profile, base, version, signer, epoch }) => ({
 		product: profile.product,
 		version,
 		base: profile.base,
 		arch: profile.arch,
 		fips: profile.fips,
+		checkedKernel: profile.fips && base.fips?.dracutModules.includes("fips") ? "vmlinuz0" : null,
 		keyId: signer.keyId,
 		epoch,
 	}),
@@ -52,69 +58,64 @@ export const iso: Stage<Options> = {
 		["iso.ts", "iso-gate.ts", "kernel-line.ts", "../tools/xorriso.ts"].map((file) => join(import.meta.dirname, file)),
 	space: () => 1_000_000_000,
 	async run({ build, options: o, inputs, out, work, run, progress }) {
-		const rootId = (JSON.parse(await readFile(join(inputs.root!, "root.json"), "utf8")) as { rootId: string }).rootId;
+		const rootId = await readRootId(inputs.root!);
 		const content = await readContentRecord(inputs.content!);
 		const { signer, signatures } = recordingSigner(build.signer);
-		const sources: [string, string][] = [
-			["live/rootfs.squashfs", join(inputs.root!, "rootfs.squashfs")],
-			["boot/vmlinuz", join(inputs.initrd!, "vmlinuz")],
-			["boot/initrd", join(inputs.initrd!, "initrd")],
-			...(await filesOf(join(inputs.boot!, "tree"))),
-		];
-		const bootFiles = await Promise.all(sources.filter(([path]) => path !== ELTORITO).map(digestOf));
-		const buildId = idOf([o, rootId, content.release, bootFiles]);
+		const system = await systemFiles(o, inputs);
+		// Of what the medium holds besides content, all that does not change while the ISO is written.
+		const fixed = await Promise.all(system.filter(([path]) => path !== ELTORITO).map(digestOf));
+		const buildId = sha256Hex(JSON.stringify([o, rootId, content.release, fixed]));
 		const release = await makeIsoRelease(
-			{
-				format: 1,
-				critical: [],
-				product: o.product,
-				version: o.version,
-				arch: o.arch,
-				fips: o.fips,
-				buildId,
-				rootId,
-				files: bootFiles,
-				contentRelease: content.release,
-				annotations: {},
-			},
+			releaseOf(o, { buildId, rootId, files: fixed, contentRelease: content.release }),
 			signer,
 		);
 		const disk = await makeDisk(join(work, "disk"), {
 			"iso-release.dsse.json": release,
 			info: `${o.product} ${o.version} ${o.base} ${o.arch}\n`,
 			"slipway-build-id": `${buildId}\n`,
-			[rootMark(rootId).replace("/.disk/", "")]: `${rootId}\n`,
+			[basename(rootMark(rootId))]: `${rootId}\n`,
 		});
+		const bundles = content.files.map((file) => ({ ...file, path: `content/${file.path}` }));
+		const sources = [...system, ...disk, ...bundles.map(({ path }) => [path, join(inputs.content!, path)] as const)];
 		const image = join(out, "image.iso");
 		const bios = o.arch === "amd64";
-		await writeIso(
-			run,
-			{
-				out: image,
-				volumeId: volumeId(rootId),
-				epoch: o.epoch,
-				files: [
-					...sources,
-					...disk,
-					...content.files.map(
-						(file) => [`content/${file.path}`, join(inputs.content!, "content", file.path)] as const,
-					),
-				].map(([path, source]) => [`/${path}`, source] as const),
-				esp: join(inputs.boot!, "esp.img"),
-				bios: bios ? { mbr: join(inputs.boot!, "boot_hybrid.img"), eltorito: `/${ELTORITO}` } : null,
-			},
-			(percent) => progress(percent, 200),
-		);
+		const plan = {
+			out: image,
+			volumeId: volumeId(rootId),
+			epoch: o.epoch,
+			files: sources.map(([path, source]) => [`/${path}`, source] as const),
+			esp: join(inputs.boot!, "esp.img"),
+			bios: bios ? { mbr: join(inputs.boot!, "boot_hybrid.img"), eltorito: `/${ELTORITO}` } : null,
+		};
+		await writeIso(run, plan, (percent) => progress(percent, 200));
 		await checkStructure(run, image, volumeId(rootId), bios);
-		const files = [
-			...bootFiles,
-			...(await Promise.all(disk.map(digestOf))),
-			...content.files.map((file) => ({ ...file, path: `content/${file.path}` })),
-		];
-		const whole = await checkContent(run, image, files, (done, total) => progress(100 + (100 * done) / total, 200));
+		const gated = [...fixed, ...(await Promise.all(disk.map(digestOf))), ...bundles];
+		const whole = await checkContent(run, image, gated, (done, total) => progress(100 + (100 * done) / total, 200));
 		await writeFile(join(out, "iso.json"), `${JSON.stringify({ ...whole, buildId, rootId, signatures })}\n`);
 	},
 };
+
+/** Path on the ISO and source of everything but content and `.disk`. */
+async function systemFiles(
+	o: Options,
+	inputs: StageContext<Options>["inputs"],
+): Promise<(readonly [string, string])[]> {
+	const kernel = join(inputs.initrd!, "vmlinuz");
+	return [
+		["live/rootfs.squashfs", join(inputs.root!, "rootfs.squashfs")],
+		["boot/vmlinuz", kernel],
+		["boot/initrd", join(inputs.initrd!, "initrd")],
+		...(o.checkedKernel === null ? [] : [[o.checkedKernel, kernel] as const]),
+		...(await filesOf(join(inputs.boot!, "tree"))),
+	];
+}
+
+function releaseOf(
+	{ product, version, arch, fips }: Options,
+	ids: Pick<IsoRelease, "buildId" | "rootId" | "files" | "contentRelease">,
+): IsoRelease {
+	return { format: 1, critical: [], product, version, arch, fips, ...ids, annotations: {} };
+}
 
 /** xorriso writes a table of addresses into this one, so its bytes are not those of the source. */
 const ELTORITO = "boot/grub/i386-pc/eltorito.img";
@@ -135,8 +136,4 @@ async function makeDisk(folder: string, files: Record<string, string | Buffer>):
 	await mkdir(folder);
 	for (const [name, data] of Object.entries(files)) await writeFile(join(folder, name), data);
 	return Object.keys(files).map((name) => [`.disk/${name}`, join(folder, name)]);
-}
-
-function idOf(parts: unknown): string {
-	return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readdir, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
@@ -42,10 +42,18 @@ export const root: Stage<z.infer<typeof options>> = {
 	},
 };
 
-/** Keeps the folder itself: programs expect it. */
+/** The id of a root image, out of the stage's output. */
+export async function readRootId(folder: string): Promise<string> {
+	return rootRecord.parse(JSON.parse(await readFile(join(folder, "root.json"), "utf8"))).rootId;
+}
+
+const rootRecord = z.strictObject({ rootId: z.string() });
+
+/** Keeps the folder itself, because programs expect it, and the kernel's HMAC, which a FIPS initrd reads there. */
 async function emptyFolder(root: string, path: string): Promise<void> {
-	for (const name of await readdir(join(root, path)).catch(() => []))
-		await rm(join(root, path, name), { recursive: true });
+	for (const name of await readdir(join(root, path)).catch(() => [])) {
+		if (!/^\.vmlinuz-.*\.hmac$/.test(name)) await rm(join(root, path, name), { recursive: true });
+	}
 }
 
 async function sha256File(file: string): Promise<string> {

@@ -1,0 +1,125 @@
+import { relative } from "node:path";
+import { expect, test } from "vitest";
+import { bootPackages, proPackages, rootPackages } from "../archive/packages.ts";
+import type { ArchiveResolve } from "../archive/resolve.ts";
+import type { Build } from "../plan/build.ts";
+import { loadProfile } from "../profile/load.ts";
+import { mksquashfsArgs } from "../tools/mksquashfs.ts";
+import { mmdebstrapArgs } from "../tools/mmdebstrap.ts";
+import { isoArgs } from "../tools/xorriso.ts";
+import { agent } from "./agent.ts";
+import { bootstrap, hookEnv, request } from "./bootstrap.ts";
+import { espConfig, grubConfig, menuOf } from "./grub-config.ts";
+import { dracutArgs, initrd } from "./initrd.ts";
+import { kernelLine, volumeId } from "./kernel-line.ts";
+import { loadOverlay } from "./overlay-manifest.ts";
+
+/**
+ * What would be run for each base, as text. Ubuntu's archive cannot be reached from where this is developed, so for those bases this is
+ * the proof there is: a change in any command line, package set, archive or kernel line shows as a difference of these files.
+ */
+
+const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
+const ROOT_ID = "0123456789abcdef".repeat(4);
+const EPOCH = 1_800_000_000;
+
+test.each([
+	["vertex-fips-amd64", "ubuntu-22.04"],
+	["vertex-fips-amd64", "ubuntu-24.04"],
+	["vertex-fips-amd64", "debian-13"],
+	["palette-amd64", "ubuntu-24.04"],
+	["palette-amd64", "ubuntu-22.04"],
+])("the plan of %s on %s", async (profile, base) => {
+	const text = describePlan(await fakeBuild(profile, base));
+	await expect(text).toMatchFileSnapshot(`${ROOT}/test/golden/plans/${profile}-${base}.txt`);
+});
+
+test("a token's file reaches the bootstrap hook of a base that needs one, and nothing else", async () => {
+	const build = await fakeBuild("vertex-fips-amd64", "ubuntu-22.04");
+	const options = bootstrap.options.parse(bootstrap.plan(build)) as ReturnType<typeof bootstrap.plan>;
+	expect(hookEnv(options, "/boot-out", "/secret/token")).toMatchObject({ SLIPWAY_PRO_TOKEN_FILE: "/secret/token" });
+	expect(() => hookEnv(options, "/boot-out", undefined)).toThrow(expect.objectContaining({ code: "E_PRO_TOKEN" }));
+	expect(JSON.stringify([options, mmdebstrapArgs(request(options, "k", "t"))])).not.toContain("/secret/token");
+	const debian = bootstrap.plan(await fakeBuild("vertex-fips-amd64", "debian-13"));
+	expect(Object.keys(hookEnv(debian, "/boot-out", "/secret/token"))).not.toContain("SLIPWAY_PRO_TOKEN_FILE");
+});
+
+async function fakeBuild(name: string, baseName: string): Promise<Build> {
+	const { profile, base } = await loadProfile(ROOT, name, { base: baseName });
+	const overlays = await Promise.all(profile.overlays.map((overlay) => loadOverlay(ROOT, overlay)));
+	const versions = (names: readonly string[]) => Object.fromEntries(names.map((package_) => [package_, "1.0"]));
+	const resolve: ArchiveResolve = {
+		inRelease: [{ suite: base.suite, sha256: "aa".repeat(32), date: EPOCH }],
+		packages: versions(
+			rootPackages(
+				base,
+				profile,
+				overlays.flatMap((overlay) => overlay.packages),
+			),
+		),
+		boot: versions(bootPackages(base, profile.arch)),
+		resolvedAt: "2027-01-15T08:00:00.000Z",
+	};
+	const signer = {
+		keyId: "bb".repeat(32),
+		publicKeyPem: "(public key)",
+		development: false,
+		sign: async () => Buffer.alloc(0),
+		used: () => new Map(),
+	};
+	return {
+		...{
+			root: ROOT,
+			cacheDir: "/cache",
+			distDir: "/dist",
+			profile,
+			base,
+			bundles: [],
+			resolve,
+			contentPins: {},
+			signer,
+		},
+		...{
+			refresh: false,
+			epoch: EPOCH,
+			archiveEpoch: EPOCH,
+			version: profile.version,
+			mirror: undefined,
+			keyring: undefined,
+		},
+	};
+}
+
+function describePlan(build: Build): string {
+	const { profile, base } = build;
+	const options = bootstrap.plan(build);
+	const line = kernelLine(profile, ROOT_ID);
+	const bios =
+		profile.arch === "amd64" ? { mbr: "BOOT/boot_hybrid.img", eltorito: "/boot/grub/i386-pc/eltorito.img" } : null;
+	const iso = { out: "X.iso", volumeId: volumeId(ROOT_ID), epoch: EPOCH, files: [], esp: "BOOT/esp.img", bios };
+	// The archive's address stands in the base's file and nowhere else.
+	const archive = base.archive.mirrors[profile.arch] ?? "(none)";
+	const short = (words: readonly string[]) =>
+		words.map((word) => word.replace(`${ROOT}/`, "").replace(archive, "ARCHIVE")).join("\n  ");
+	const sections: [string, string][] = [
+		["packages resolved in the public archive", rootPackages(base, profile).join("\n  ")],
+		["packages that need a token", proPackages(base, profile).join("\n  ")],
+		["packages for the boot stage", bootPackages(base, profile.arch).join("\n  ")],
+		["mmdebstrap", short(mmdebstrapArgs(request(options, "KEYRING", "root.tar")))],
+		[
+			"environment of its hooks",
+			short(Object.entries(hookEnv(options, "BOOT", "TOKEN_FILE")).map(([k, v]) => `${k}=${v}`)),
+		],
+		["dracut", short(dracutArgs(initrd.plan(build), "KERNEL"))],
+		["kernel line", line.join("\n  ")],
+		["mksquashfs", short(mksquashfsArgs("ROOT", "rootfs.squashfs", EPOCH))],
+		["signed chain", short([base.secureBoot[profile.arch].shim, base.secureBoot[profile.arch].grub])],
+		["grub.cfg on the ISO", grubConfig(menuOf(build), line, ROOT_ID).trimEnd().replaceAll("\n", "\n  ")],
+		["grub.cfg in the EFI system partition", espConfig(ROOT_ID).trimEnd().replaceAll("\n", "\n  ")],
+		["xorriso", short(isoArgs(iso))],
+		["FIPS module of the appliance", JSON.stringify(agent.plan(build).config.fipsModule)],
+		["secrets of the bootstrap stage", (bootstrap.secrets ?? []).join("\n  ")],
+		["sources of the bootstrap stage", short(bootstrap.sources(build).map((file) => relative(ROOT, file)))],
+	];
+	return `${sections.map(([title, text]) => `${title}:\n  ${text}`).join("\n\n")}\n`;
+}
