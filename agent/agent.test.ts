@@ -83,6 +83,7 @@ test("a second start rewrites nothing and reads no bundle; a third without a blo
 	await writeFile(path, Buffer.concat([bytes.subarray(0, 100), Buffer.from([bytes[100]! ^ 1]), bytes.subarray(101)]));
 	await start(content);
 	expect(agent!.state.status.stage).toBe("ready");
+	expect(agent!.state.status.bundles.map((b) => b.state)).toEqual(["committed", "committed"]);
 	expect(await inodes(store)).toEqual(before);
 
 	await writeFile(path, bytes);
@@ -92,6 +93,7 @@ test("a second start rewrites nothing and reads no bundle; a third without a blo
 	await rm((await Store.open(store)).path(victim));
 	await start(content);
 	expect(agent!.state.status.stage).toBe("ready");
+	expect(await readdir(join(store, "ingest"))).toEqual([]);
 	const after = (await inodes(store)).filter((line) => line.includes("/blobs/"));
 	expect(after.filter((line) => !blobs.includes(line)).map((line) => line.split("/").at(-1)!.split(" ")[0])).toEqual([
 		victim.split(":")[1],
@@ -120,6 +122,7 @@ test("while a committed set is there, bad new content degrades and does not stop
 	});
 	await start(content);
 	expect([agent!.state.status.stage, faults()[0]]).toEqual(["degraded", "E_RELEASE_SET"]);
+	expect([agent!.state.status.release?.version, agent!.state.status.bundles[0]?.state]).toEqual(["1.0.0", "committed"]);
 	expect((await registry("slipway.local/apps/deep/er/app/manifests/2")).status).toBe(200);
 });
 

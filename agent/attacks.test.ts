@@ -84,6 +84,7 @@ test("a wrong whole-file signature by a trusted key", async () => {
 	const content = await newContent();
 	await writeSignature(content.signer, Buffer.from("something else"), signatureName(bundleOf(content)));
 	await refused(content, ["E_SIG_INVALID"]);
+	expect(agent!.state.status.bundles.map((b) => b.state)).toEqual(["bad"]);
 });
 
 test("a whole-file signature by an unknown key", async () => {

@@ -2,31 +2,23 @@ import { join } from "node:path";
 import type { ApplianceConfig } from "../bundle/appliance.ts";
 import { SlipwayError, SlipwayErrors } from "../bundle/errors.ts";
 import { loadTrust, type Trust } from "../bundle/trust.ts";
-import { type Candidate, findCandidates } from "./load/candidates.ts";
 import { type Committed, openCommitted } from "./load/committed.ts";
-import { checkFitness } from "./load/fitness.ts";
+import { readContentSet, sameSet, tellRelease } from "./load/content-set.ts";
 import type { KernelLine } from "./load/kernel.ts";
 import { loadSet } from "./load/load.ts";
-import { checkFiles } from "./load/medium.ts";
-import { checkRoot, readContentRelease, readMediumRelease, type SignedRelease } from "./load/release.ts";
 import { checkSpace } from "./load/space.ts";
 import { fipsFault } from "./preflight/fips.ts";
 import { readHardware } from "./preflight/probe.ts";
 import { missingRequirements } from "./preflight/requirements.ts";
 import type { BlobSource, Registry } from "./registry/lookup.ts";
 import type { View } from "./registry/view.ts";
-import { type BundleStatus, type State, slipwayErrors } from "./status/state.ts";
+import { type State, slipwayErrors } from "./status/state.ts";
 import { volume } from "./store/files.ts";
 import { StoreSource } from "./store/source.ts";
 import { Store } from "./store/store.ts";
 
 /** Loads again by itself after a blob went bad on disk, but not for ever. */
 const REPAIRS = 3;
-
-interface ContentSet {
-	readonly release: SignedRelease;
-	readonly candidates: readonly Candidate[];
-}
 
 /**
  * Brings the content up: preflight, trust, the committed set, the medium's set, and if that is another one, its load. It is
@@ -107,17 +99,19 @@ export class BringUp implements Registry {
 		if (committed) this.#show(committed);
 		state.enter(committed ? "serving" : "verifying");
 
-		const set = await this.#step("content", () => this.#readSet(trust));
+		const set = await this.#step("content", () => readContentSet(this.#config, this.#kernel, trust, state));
 		if (!committed || !sameSet(committed, set)) {
 			await this.#step("load", async () => {
-				await checkSpace(
-					store,
-					set.candidates.map((c) => c.index),
-				);
+				const indexes = set.candidates.map((c) => c.index);
+				if (!committed) tellRelease(state, set.release, set.candidates, "pending");
+				await checkSpace(store, indexes);
 				await loadSet(store, trust, set.release, set.candidates, state);
 				const loaded = await openCommitted(store, source, trust, rootId);
 				if (loaded === undefined) throw new SlipwayError("E_INTERNAL", "Nothing was committed.");
 				this.#show(loaded);
+			}).catch((error) => {
+				if (committed) this.#show(committed); // it is still what answers
+				throw error;
 			});
 			await store.sweep();
 		}
@@ -126,48 +120,10 @@ export class BringUp implements Registry {
 		state.enter(absent.length > 0 ? "degraded" : "ready");
 	}
 
-	/** The medium's release and bundles, with everything checked that can be without reading whole bundles. */
-	async #readSet(trust: Trust): Promise<ContentSet> {
-		const { content } = this.#config;
-		const { rootId, checkMedium } = this.#kernel;
-		const release = await readContentRelease(content, trust);
-		checkRoot(release.release, rootId);
-		if (rootId !== null) {
-			const medium = await readMediumRelease(content, trust, rootId, release.digest);
-			if (medium) this.#state.update({ buildId: medium.buildId });
-			if (checkMedium) await this.#checkMedium(join(content, ".."), medium?.files);
-		}
-		const candidates = await findCandidates(content, release.release, trust);
-		checkFitness(this.#config, candidates);
-		this.#state.update({
-			developmentKey: release.development,
-			release: { version: release.release.version, sequence: release.release.sequence, digest: release.digest },
-			bundles: bundleStatus(release, candidates, "pending"),
-		});
-		return { release, candidates };
-	}
-
-	async #checkMedium(root: string, files: Parameters<typeof checkFiles>[1] | undefined): Promise<void> {
-		if (files === undefined) throw new SlipwayError("E_MEDIA", "The medium has no signed ISO release to check it by.");
-		const total = files.length;
-		const bad = await checkFiles(root, files, (done, soFar) =>
-			this.#state.update({ mediumCheck: { done, total, bad: [...soFar] } }),
-		);
-		if (bad.length > 0) {
-			throw new SlipwayError("E_DIGEST_MISMATCH", `The medium is damaged: ${bad.join(", ")}.`, {
-				next: "Write the ISO to another medium.",
-			});
-		}
-	}
-
-	#show(committed: Committed): void {
-		const { release, development, bundles, view } = committed;
+	#show({ release, development, bundles, view }: Committed): void {
 		this.#view = view;
-		this.#state.update({
-			developmentKey: development,
-			release: { version: release.release.version, sequence: release.release.sequence, digest: release.digest },
-			bundles: bundleStatus(release, bundles, "committed"),
-		});
+		tellRelease(this.#state, release, bundles, "committed");
+		this.#state.update({ developmentKey: development });
 	}
 
 	/** A named step: its condition is told whichever way it ends. */
@@ -191,22 +147,3 @@ export class BringUp implements Registry {
 }
 
 class StepFailed extends Error {}
-
-function sameSet(committed: Committed, set: ContentSet): boolean {
-	const have = committed.bundles.map((b) => b.indexDigest).sort();
-	const want = set.candidates.map((c) => c.indexDigest).sort();
-	return committed.release.digest === set.release.digest && have.join() === want.join();
-}
-
-function bundleStatus(
-	release: SignedRelease,
-	present: readonly Pick<Candidate, "index" | "indexDigest">[],
-	state: BundleStatus["state"],
-): BundleStatus[] {
-	return release.release.bundles.map((bundle) => {
-		const found = present.find((item) => item.indexDigest === bundle.indexDigest);
-		const { name, version, arch, fips, indexDigest, required } = bundle;
-		const names = found?.index.names.map((n) => n.ref) ?? [];
-		return { name, version, arch, fips, indexDigest, required, state: found ? state : "absent", names };
-	});
-}

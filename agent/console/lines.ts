@@ -27,7 +27,9 @@ export function consoleLines(status: Status): string[] {
 function medium(check: NonNullable<Status["mediumCheck"]>): string {
 	if (check.bad.length > 0)
 		return `Medium check: DAMAGED, ${check.bad.length} of ${check.total} files: ${check.bad.slice(0, 5).join(", ")}`;
-	return check.done < check.total ? "Medium check: running" : `Medium check: all ${check.total} files are good.`;
+	return check.done < check.total
+		? `Medium check: ${check.done} of ${check.total} files`
+		: `Medium check: all ${check.total} files are good.`;
 }
 
 /** Terminals obey control characters: only printable ASCII leaves. */

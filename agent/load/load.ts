@@ -26,8 +26,10 @@ export async function loadSet(
 
 	const progress = startProgress(state, candidates);
 	const ingest = new Ingest(store);
+	let current = "";
 	try {
 		for (const candidate of candidates) {
+			current = candidate.indexDigest;
 			markBundle(state, candidate.indexDigest, "verifying");
 			const taken: string[] = [];
 			const verified = await verifyBundle(candidate.path, trust, {
@@ -51,6 +53,7 @@ export async function loadSet(
 			markBundle(state, candidate.indexDigest, "verified");
 		}
 	} catch (error) {
+		markBundle(state, current, "bad");
 		await ingest.abort();
 		throw error;
 	}
@@ -85,8 +88,8 @@ function startProgress(state: State, candidates: readonly Candidate[]) {
 	};
 }
 
-/** Sets the state of the bundle with that index digest; those that are `verifying` when a load fails become `bad`. */
-export function markBundle(state: State, indexDigest: string, to: BundleStatus["state"]): void {
+/** Sets the state of the bundle with that index digest, if the status shows it. */
+function markBundle(state: State, indexDigest: string, to: BundleStatus["state"]): void {
 	state.update({
 		bundles: state.status.bundles.map((b) => (b.indexDigest === indexDigest ? { ...b, state: to } : b)),
 	});

@@ -1,0 +1,76 @@
+import { join } from "node:path";
+import type { ApplianceConfig } from "../../bundle/appliance.ts";
+import { SlipwayError } from "../../bundle/errors.ts";
+import type { IsoRelease } from "../../bundle/index-schema.ts";
+import type { Trust } from "../../bundle/trust.ts";
+import type { BundleStatus, State } from "../status/state.ts";
+import { type Candidate, findCandidates } from "./candidates.ts";
+import type { Committed } from "./committed.ts";
+import { checkFitness } from "./fitness.ts";
+import type { KernelLine } from "./kernel.ts";
+import { checkFiles } from "./medium.ts";
+import { checkRoot, readContentRelease, readMediumRelease, type SignedRelease } from "./release.ts";
+
+/** The content folder's release and its bundles, with everything checked that can be without reading whole bundles. */
+export interface ContentSet {
+	readonly release: SignedRelease;
+	readonly candidates: readonly Candidate[];
+}
+
+/**
+ * Reads the set, on an appliance with the signed list of the medium it stands on.
+ * Errors: those of readContentRelease, checkRoot, readMediumRelease, findCandidates and checkFitness; E_MEDIA and
+ * E_DIGEST_MISMATCH from the check of the medium.
+ */
+export async function readContentSet(
+	config: ApplianceConfig,
+	kernel: KernelLine,
+	trust: Trust,
+	state: State,
+): Promise<ContentSet> {
+	const release = await readContentRelease(config.content, trust);
+	checkRoot(release.release, kernel.rootId);
+	if (kernel.rootId !== null) {
+		const medium = await readMediumRelease(config.content, trust, kernel.rootId, release.digest);
+		if (medium) state.update({ buildId: medium.buildId });
+		if (kernel.checkMedium) await checkMedium(join(config.content, ".."), medium, state);
+	}
+	const candidates = await findCandidates(config.content, release.release, trust);
+	checkFitness(config, candidates);
+	return { release, candidates };
+}
+
+async function checkMedium(root: string, medium: IsoRelease | undefined, state: State): Promise<void> {
+	if (medium === undefined) throw new SlipwayError("E_MEDIA", "The medium has no signed ISO release to check it by.");
+	const total = medium.files.length;
+	const bad = await checkFiles(root, medium.files, (done, soFar) =>
+		state.update({ mediumCheck: { done, total, bad: [...soFar] } }),
+	);
+	if (bad.length === 0) return;
+	throw new SlipwayError("E_DIGEST_MISMATCH", `The medium is damaged: ${bad.join(", ")}.`, {
+		next: "Write the ISO to another medium.",
+	});
+}
+
+/** Whether what is committed is what the content folder holds. */
+export function sameSet(committed: Committed, set: ContentSet): boolean {
+	const have = committed.bundles.map((b) => b.indexDigest).sort();
+	const want = set.candidates.map((c) => c.indexDigest).sort();
+	return committed.release.digest === set.release.digest && have.join() === want.join();
+}
+
+/** Puts the release into the state; its bundles that are `present` are in state `to`. */
+export function tellRelease(
+	state: State,
+	{ release, digest, development }: SignedRelease,
+	present: readonly Pick<Candidate, "index" | "indexDigest">[],
+	to: BundleStatus["state"],
+): void {
+	const bundles = release.bundles.map(({ name, version, arch, fips, indexDigest, required }): BundleStatus => {
+		const found = present.find((item) => item.indexDigest === indexDigest);
+		const names = found?.index.names.map((n) => n.ref) ?? [];
+		return { name, version, arch, fips, indexDigest, required, state: found ? to : "absent", names };
+	});
+	const { version, sequence } = release;
+	state.update({ developmentKey: development, release: { version, sequence, digest }, bundles });
+}
