@@ -1,0 +1,132 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { SlipwayError } from "../../bundle/errors.ts";
+import { type Base, baseSchema } from "../profile/schema.ts";
+import { mmdebstrap } from "../tools/mmdebstrap.ts";
+import type { Run } from "../tools/run.ts";
+import { checkInstalled, installedPackages } from "./dpkg.ts";
+import { archiveEpoch, parseInstall, parseRelease, resolveArchive } from "./resolve.ts";
+import { aptSources, findKeyring } from "./sources.ts";
+
+const base: Base = baseSchema.parse({
+	...{ apiVersion: "slipway/v1", kind: "Base", name: "b", title: "B", distribution: "ubuntu", suite: "s" },
+	components: ["main", "universe"],
+	archive: {
+		mirrors: { amd64: "http://a/" },
+		pockets: ["-updates"],
+		keyrings: ["/nowhere/k.gpg"],
+		keyringPackage: "k",
+	},
+	...{ arch: ["amd64"], kernel: { amd64: "k1", arm64: "k2" }, packages: [], grub: { amd64: [], arm64: [] } },
+	secureBoot: { amd64: { packages: [], shim: "s", grub: "g" }, arm64: { packages: [], shim: "s", grub: "g" } },
+	...{ fips: null, node: { libraries: [] } },
+});
+
+test("archive lines: the base's mirror with its pockets; MIRROR= replaces it; a second word is the security archive", () => {
+	expect(aptSources(base, "amd64", undefined)).toEqual([
+		"deb http://a/ s main universe",
+		"deb http://a/ s-updates main universe",
+	]);
+	expect(aptSources(base, "arm64", undefined)).toEqual([]);
+	expect(aptSources(base, "amd64", "http://m http://sec")).toEqual([
+		"deb http://m s main universe",
+		"deb http://m s-updates main universe",
+		"deb http://sec s-security main universe",
+	]);
+});
+
+test("a keyring that this host lacks is told, with what to do", async () => {
+	await expect(findKeyring(base, undefined)).rejects.toMatchObject({
+		code: "E_KEYRING",
+		next: expect.stringContaining("KEYRING="),
+	});
+	await expect(findKeyring(base, "/nowhere")).rejects.toMatchObject({ code: "E_KEYRING" });
+});
+
+test("what apt would install, and what dpkg says is installed, must be the same", () => {
+	const resolved = parseInstall(
+		"Inst libc6 (2.41-12 Debian:13.0/stable [amd64])\nInst a [1] (2 X:1 [all]) []\nConf a (2 X)\n",
+	);
+	expect(resolved).toEqual({ a: "2", libc6: "2.41-12" });
+	const status = (version: string) =>
+		`Package: a\nStatus: install ok installed\nVersion: ${version}\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n\nPackage: libc6\nStatus: install ok installed\nVersion: 2.41-12\n`;
+	checkInstalled(installedPackages(status("2")), resolved);
+	expect(() => checkInstalled(installedPackages(status("3")), resolved)).toThrow(/a 2 became 3/);
+});
+
+test("the newest signed Release file dates what comes from the archive", () => {
+	const release = (suite: string, date: string) =>
+		parseRelease(Buffer.from(`Origin: X\nCodename: ${suite}\nDate: ${date}\n`));
+	const inRelease = [
+		release("s", "Sat, 06 Sep 2025 10:00:00 UTC"),
+		release("s-updates", "Sun, 07 Sep 2025 10:00:00 UTC"),
+	];
+	expect(archiveEpoch({ inRelease, packages: {}, boot: {}, resolvedAt: "" })).toBe(Date.UTC(2025, 8, 7, 10) / 1000);
+	expect(() => release("s", "yesterday")).toThrow(SlipwayError);
+});
+
+/** Stands for a program that prints something and fails. */
+const failing =
+	(line: string): Run =>
+	async (_file, _args, options) => {
+		options?.onLine?.(line);
+		throw new SlipwayError("E_TOOL_FAILED", "mmdebstrap failed");
+	};
+
+test.each([
+	["E: Failed to fetch http://m/dists/s/InRelease  Could not connect to m:80", "E_ARCHIVE_UNREACHABLE"],
+	["Err:1 http://m s InRelease   Temporary failure resolving 'm'", "E_ARCHIVE_UNREACHABLE"],
+	["W: GPG error: http://m s InRelease: ... NO_PUBKEY 0E98404D386FA1D9", "E_KEYRING"],
+	["E: Unable to locate package nginxx", "E_PROFILE_VALUE"],
+	["E: Version '1.0' for 'a' was not found", "E_ARCHIVE_CHANGED"],
+	["E: something else", "E_TOOL_FAILED"],
+])("%s → %s", async (line, code) => {
+	const request = {
+		suite: "s",
+		arch: "amd64",
+		variant: "custom",
+		include: [],
+		sources: [],
+		keyring: "k",
+		target: "t",
+	} as const;
+	await expect(mmdebstrap(failing(line), request, 0)).rejects.toMatchObject({ code });
+});
+
+test("an archive is asked once; its answer is kept until --refresh, and a failure leaves nothing behind", async () => {
+	const cacheDir = await mkdtemp(join(tmpdir(), "slipway-resolve-"));
+	onTestFinished(() => rm(cacheDir, { recursive: true, force: true }));
+	const keyring = join(cacheDir, "keyring");
+	await writeFile(keyring, "");
+	let asked = 0;
+	const answering: Run = async (_file, _args, options) => {
+		asked++;
+		const out = options!.env!.SLIPWAY_OUT!;
+		await writeFile(join(out, "m_InRelease"), "Codename: s\nDate: Sat, 06 Sep 2025 10:00:00 UTC\n");
+		await writeFile(join(out, "install.txt"), `Inst a (${asked} X:1 [amd64])\n`);
+		await writeFile(join(out, "boot.txt"), "shim-signed 1.5\n");
+		return { stdout: "", stderr: "", exitCode: 0 };
+	};
+	const request = {
+		base,
+		arch: "amd64",
+		packages: ["a"],
+		mirror: undefined,
+		keyring,
+		cacheDir,
+		refresh: false,
+	} as const;
+	await expect(resolveArchive(request, failing("E: Unable to locate package a"))).rejects.toMatchObject({
+		code: "E_PROFILE_VALUE",
+	});
+	expect((await resolveArchive(request, answering)).packages).toEqual({ a: "1" });
+	expect(await resolveArchive(request, answering)).toMatchObject({
+		packages: { a: "1" },
+		boot: { "shim-signed": "1.5" },
+	});
+	expect((await resolveArchive({ ...request, packages: ["a", "b"] }, answering)).packages).toEqual({ a: "2" });
+	expect((await resolveArchive({ ...request, refresh: true }, answering)).packages).toEqual({ a: "3" });
+	expect(asked).toBe(3);
+});
