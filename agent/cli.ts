@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { pino } from "pino";
 import { SlipwayError, SlipwayErrors } from "../bundle/errors.ts";
 import { startAgent } from "./agent.ts";
 import { readConfig } from "./config/read.ts";
@@ -30,15 +31,18 @@ async function main(argv: readonly string[]): Promise<void> {
 	}
 }
 
+/** Runs until it is told to end. The journal gets one line for each stage, with what is wrong in it. */
 async function serve(file: string): Promise<void> {
 	const agent = await startAgent(await readConfig(file));
-	let stage = "";
+	const log = pino({ base: null }, pino.destination({ dest: 1, sync: true }));
+	let logged = "";
 	const tell = () => {
-		const { status } = agent.state;
-		if (status.stage === stage) return;
-		stage = status.stage;
-		const faults = status.conditions.filter((c) => !c.ok).map((c) => ({ code: c.code, cause: c.cause, next: c.next }));
-		process.stdout.write(`${JSON.stringify({ stage, urls: status.urls, ...(faults.length > 0 ? { faults } : {}) })}\n`);
+		const { stage, urls, conditions } = agent.state.status;
+		if (stage === logged) return;
+		logged = stage;
+		const faults = conditions.filter((c) => !c.ok).map(({ code, cause, next }) => ({ code, cause, next }));
+		if (faults.length === 0) log.info({ urls }, stage);
+		else log.error({ faults }, stage);
 	};
 	agent.state.subscribe(tell);
 	tell();
