@@ -42,7 +42,11 @@ export async function bundleVerify(
 		const files = folder ? await bundlesIn(target) : [target];
 		const found: VerifiedBundle[] = [];
 		for (const file of files) await collect(async () => void found.push(await verifyBundle(file, trust, { signal })));
-		if (folder) await collect(async () => void releases.push(await checkRelease(target, trust, found)));
+		if (folder)
+			await collect(
+				async () =>
+					void releases.push(await checkRelease(target, trust, found.length === files.length ? found : undefined)),
+			);
 		bundles.push(...found);
 	}
 	throwAll(errors);
@@ -70,13 +74,22 @@ async function bundlesIn(folder: string): Promise<string[]> {
 	return names.map((name) => path.join(folder, name));
 }
 
-/** The release in a folder names every bundle there, and every required bundle that it names is there. */
-async function checkRelease(folder: string, trust: Trust, bundles: readonly VerifiedBundle[]): Promise<Release> {
+/**
+ * The release in a folder is signed, names every bundle there, and every required bundle that it names is there. `bundles` is
+ * undefined when one of them is bad: that is told already, and would only look like a missing one.
+ */
+async function checkRelease(
+	folder: string,
+	trust: Trust,
+	bundles: readonly VerifiedBundle[] | undefined,
+): Promise<Release> {
 	const file = path.join(folder, "release.dsse.json");
 	const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
 		throw new SlipwayError("E_RELEASE", `${file} cannot be read (${cause.code}).`, { cause });
 	});
 	const { release, digest } = readRelease(bytes, trust.release);
+	const result = { folder, product: release.product, version: release.version, digest };
+	if (bundles === undefined) return result;
 	const named = new Set(release.bundles.map((bundle) => bundle.indexDigest));
 	const there = new Set(bundles.map((bundle) => bundle.indexDigest));
 	const extra = bundles.filter((bundle) => !named.has(bundle.indexDigest)).map((bundle) => path.basename(bundle.path));
@@ -86,7 +99,7 @@ async function checkRelease(folder: string, trust: Trust, bundles: readonly Veri
 	if (extra.length > 0) throw new SlipwayError("E_RELEASE_SET", `${file} does not name ${extra.join(", ")}.`);
 	if (missing.length > 0)
 		throw new SlipwayError("E_RELEASE_SET", `${file} names ${missing.join(", ")}, not verified in ${folder}.`);
-	return { folder, product: release.product, version: release.version, digest };
+	return result;
 }
 
 function line({ path: file, size, indexDigest, development }: VerifiedBundle): string {

@@ -66,9 +66,8 @@ export async function enableFips(run: Run, request: FipsRequest, options: RunOpt
 		const env = { ...options.env, ...request.env, ...(config === undefined ? {} : { OPENSSL_CONF: config }) };
 		return await chroot(run, root, [OPENSSL, ...args], { ...options, env, accept: [0, 1] });
 	};
-	const installed = await openssl(["fipsinstall", "-module", `/${module}`, "-out", MODULE_CONFIG], "/dev/null").catch(
-		foreign,
-	);
+	const install = ["fipsinstall", "-module", `/${module}`, "-out", MODULE_CONFIG];
+	const installed = await openssl(install, "/dev/null").catch(crashed);
 	if (installed.exitCode !== 0) throw fail("the provider's self-tests fail");
 	put(tree, MODULE_CONFIG, await readFile(path.join(root, MODULE_CONFIG)));
 
@@ -84,12 +83,14 @@ export async function enableFips(run: Run, request: FipsRequest, options: RunOpt
 		throw fail("MD5 is refused even without the configuration, so the check proves nothing");
 }
 
-function foreign(error: unknown): never {
+/** A program that crashes has failed its test; one that this host cannot run has had none. */
+function crashed(error: unknown): { exitCode: number } {
 	if (error instanceof SlipwayError && /[Ee]xec format error/.test(error.message)) {
 		const next = "Build on a host of that architecture.";
 		throw new SlipwayError("E_HOST_ARCH", "The FIPS check must run the image's own programs, which this host cannot.", {
 			next,
 		});
 	}
+	if (error instanceof SlipwayError && error.code === "E_TOOL_FAILED") return { exitCode: 255 };
 	throw error;
 }
