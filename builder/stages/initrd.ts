@@ -54,7 +54,7 @@ export const initrd: Stage<z.infer<typeof options>> = {
 			env: { SOURCE_DATE_EPOCH: String(o.epoch), TMPDIR: "/var/tmp" },
 			// dracut ends with 0 although a driver or module is missing.
 			onLine: (line) => {
-				if (/^dracut(-install)?(\[[EF]\])?: (FAILED|ERROR)|^dracut\[[EF]\]/.test(line)) errors.push(line);
+				if (isDracutFault(line)) errors.push(line);
 			},
 		});
 		if (errors.length > 0) throw new SlipwayError("E_TOOL_FAILED", `dracut left something out:\n${errors.join("\n")}`);
@@ -64,6 +64,11 @@ export const initrd: Stage<z.infer<typeof options>> = {
 		await writeFile(join(out, "kernel.json"), `${JSON.stringify({ version })}\n`);
 	},
 };
+
+/** A line in which dracut tells of an error that its exit code does not. */
+export function isDracutFault(line: string): boolean {
+	return /^dracut\[[EF]\]|^dracut(-install)?: (FAILED|ERROR|FATAL)/.test(line);
+}
 
 /** dracut's command line. Pure. */
 export function dracutArgs(o: z.infer<typeof options>, version: string): string[] {

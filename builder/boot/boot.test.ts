@@ -1,0 +1,175 @@
+import { X509Certificate } from "node:crypto";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pack } from "tar-stream";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { type Guest, qemuArgs } from "../tools/qemu.ts";
+import { run } from "../tools/run.ts";
+import { findRelease } from "./find-release.ts";
+import { unpackImage } from "./image-root.ts";
+import { get, pin } from "./pinned.ts";
+import { clean, readSerial } from "./serial.ts";
+import { waitReady } from "./wait.ts";
+
+let dir: string;
+let server: Server;
+let port: number;
+let sha256: string;
+let ready = 200;
+
+beforeAll(async () => {
+	dir = await mkdtemp(join(tmpdir(), "slipway-boot-test-"));
+	const subject = [
+		"-subj",
+		"/CN=box",
+		"-days",
+		"2",
+		"-nodes",
+		"-keyout",
+		join(dir, "key.pem"),
+		"-out",
+		join(dir, "cert.pem"),
+	];
+	await run("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", ...subject]);
+	const cert = await readFile(join(dir, "cert.pem"), "utf8");
+	sha256 = new X509Certificate(cert).fingerprint256.replaceAll(":", "").toLowerCase();
+	server = createServer({ key: await readFile(join(dir, "key.pem")), cert }, (request, response) => {
+		response.writeHead(request.url === "/readyz" ? ready : 404).end("x");
+	});
+	await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+	port = (server.address() as AddressInfo).port;
+});
+afterAll(async () => {
+	server.close();
+	await rm(dir, { recursive: true, force: true });
+});
+
+test("a box is known by the certificate that its console named, and by no other", async () => {
+	const pinned = await pin(port, sha256);
+	expect((await get(pinned!, "/readyz"))?.status).toBe(200);
+	await expect(pin(port, "00".repeat(32))).rejects.toMatchObject({ code: "E_BOOT_CHECK" });
+	expect(await get({ port, certificate: await certificate("other") }, "/readyz")).toBeUndefined();
+	expect(await pin(1, sha256)).toBeUndefined();
+});
+
+async function certificate(name: string): Promise<string> {
+	const [key, cert] = [join(dir, name === "box" ? "key.pem" : `${name}-key.pem`), join(dir, `${name}.pem`)];
+	const make = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+	await run("openssl", [...make, "-subj", "/CN=box", "-keyout", key, "-out", cert]);
+	return await readFile(cert, "utf8");
+}
+
+const never = new Promise<unknown>(() => undefined);
+async function wait(serial: string, change: Partial<Parameters<typeof waitReady>[0]> = {}) {
+	const serialLog = join(dir, `serial-${Math.random()}.log`);
+	await writeFile(serialLog, serial);
+	const states: string[] = [];
+	const signal = new AbortController().signal;
+	const onState = (state: string) => states.push(state);
+	const pinned = await waitReady({
+		serialLog,
+		statusPort: port,
+		timeoutMs: 1200,
+		signal,
+		ended: never,
+		onState,
+		...change,
+	});
+	return { pinned, states };
+}
+
+test("ready is what /readyz says; a timeout and a failure name the serial log", async () => {
+	const said = `slipway: tls-sha256=${sha256}\r\nslipway: state=serving\r\n`;
+	expect(await wait(said)).toMatchObject({ pinned: { port }, states: ["serving"] });
+	ready = 503;
+	onTestFinished(() => {
+		ready = 200;
+	});
+	await expect(wait(said)).rejects.toMatchObject({ code: "E_BOOT_TIMEOUT", next: expect.stringContaining("serial-") });
+	await expect(wait("E_MEDIA: nothing\r\nslipway: state=failed\r\n")).rejects.toMatchObject({
+		code: "E_BOOT_CHECK",
+		message: expect.stringContaining("E_MEDIA: nothing"),
+	});
+	await expect(wait("", { ended: Promise.resolve() })).rejects.toMatchObject({ code: "E_BOOT_CHECK" });
+	expect(await wait("slipway: state=ready\n", { statusPort: null })).toMatchObject({ states: ["ready"] });
+});
+
+test("the console is read through what firmware and boot menus draw", async () => {
+	const file = join(dir, "drawn.log");
+	await writeFile(
+		file,
+		"\x1b[2J\x1b[01;01H\x1b[=3hGNU GRUB\r\nslipway: state=booting\r\nslipway: state=ready\r\n\x1b[0m",
+	);
+	expect(await readSerial(file)).toEqual({
+		tlsSha256: undefined,
+		state: "ready",
+		tail: "GNU GRUB\nslipway: state=booting\nslipway: state=ready",
+	});
+	expect(clean("\x1b[05;98Ha\x07b")).toBe("ab");
+});
+
+test("without KVM the processor lacks what emulation stalls on; paths with commas stay one value", () => {
+	const guest: Guest = {
+		...{
+			arch: "amd64",
+			firmware: "uefi",
+			media: "usb",
+			iso: "/a,b.iso",
+			memory: 2048,
+			accel: "tcg",
+			serialLog: "/s.log",
+		},
+		...{ forward: [[8080, 1234]], uefi: { code: "/c.fd", vars: "/v.fd" }, disk: "/d.img" },
+	};
+	const args = qemuArgs(guest).join(" ");
+	expect(args).toContain("-accel tcg,thread=multi -cpu max,erms=off,fsrm=off");
+	expect(args).toContain("file=/a,,b.iso -device qemu-xhci -device usb-storage,drive=medium");
+	expect(args).toContain("hostfwd=tcp:127.0.0.1:1234-:8080");
+	expect(args).toContain("-machine q35,smm=on");
+	expect(qemuArgs({ ...guest, accel: "kvm", uefi: null, media: "cd" }).join(" ")).not.toMatch(/tcg|pflash|usb/);
+});
+
+test("an image whose paths lead out of its root is refused, and nothing is written there", async () => {
+	const folder = join(dir, "evil");
+	const victim = join(dir, "victim");
+	const layer = await tarOf([
+		{ name: "usr/link", linkname: dir, type: "symlink" },
+		{ name: "usr/link/victim", type: "file" },
+		{ name: "../victim", type: "file" },
+	]);
+	await run("mkdir", [folder]);
+	await writeFile(join(folder, "aa".repeat(32)), layer);
+	const config = {
+		mediaType: "application/vnd.oci.image.config.v1+json",
+		digest: `sha256:${"bb".repeat(32)}`,
+		size: 2,
+	};
+	const layers = [
+		{ mediaType: "application/vnd.oci.image.layer.v1.tar", digest: `sha256:${"aa".repeat(32)}`, size: layer.length },
+	];
+	const manifest = { schemaVersion: 2, mediaType: "application/vnd.oci.image.manifest.v1+json", config, layers };
+	await writeFile(join(folder, "manifest.json"), JSON.stringify(manifest));
+	await expect(unpackImage(folder, join(dir, "evil-work"), join(dir, "evil-root"))).rejects.toMatchObject({
+		code: "E_PACK",
+	});
+	await expect(readFile(victim)).rejects.toMatchObject({ code: "ENOENT" });
+});
+
+test("no ISO of a profile is told with the command that builds one", async () => {
+	await expect(findRelease(join(dir, "none"), "vertex", undefined)).rejects.toMatchObject({
+		code: "E_USAGE",
+		next: expect.stringContaining("make iso PROFILE=vertex"),
+	});
+});
+
+async function tarOf(entries: { name: string; type: "file" | "symlink"; linkname?: string }[]): Promise<Buffer> {
+	const tar = pack();
+	for (const entry of entries) tar.entry(entry, entry.type === "file" ? "x" : "");
+	tar.finalize();
+	const chunks: Buffer[] = [];
+	for await (const chunk of tar as AsyncIterable<Buffer>) chunks.push(chunk);
+	return Buffer.concat(chunks);
+}

@@ -1,0 +1,88 @@
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { run } from "../tools/run.ts";
+
+const HOOK = join(import.meta.dirname, "pro-hook.sh");
+const TOKEN = "C1canaryCANARYcanary1234567890";
+
+/** A root, and a `chroot` that does to it what the vendor's client does as far as the token goes. */
+async function fakeRoot(extra = ""): Promise<{ root: string; env: Record<string, string>; log: string }> {
+	const dir = await mkdtemp(join(tmpdir(), "slipway-pro-"));
+	onTestFinished(() => rm(dir, { recursive: true, force: true }));
+	const root = join(dir, "root");
+	for (const folder of [
+		"bin",
+		"root/run",
+		"root/etc/apt/auth.conf.d",
+		"root/etc/apt/sources.list.d",
+		"root/var/log/apt",
+	]) {
+		await mkdir(join(dir, folder), { recursive: true });
+	}
+	const log = join(dir, "calls.log");
+	const script = `#!/bin/sh
+root=$1; shift
+while case $1 in env | *=*) true ;; *) false ;; esac; do shift; done
+echo "$*" >>${log}
+case "$1 $2" in
+"pro attach")
+	grep -q 'token: ${TOKEN}' "$root/run/slipway-pro.yaml" || exit 9
+	mkdir -p "$root/var/lib/ubuntu-advantage/private"
+	echo ${TOKEN} >"$root/var/lib/ubuntu-advantage/private/machine-token.json"
+	echo ${TOKEN} >"$root/etc/apt/auth.conf.d/90ubuntu-advantage"
+	echo ${TOKEN} >"$root/var/log/ubuntu-advantage.log"
+	${extra}
+	;;
+esac
+`;
+	await writeFile(join(dir, "bin/chroot"), script);
+	await chmod(join(dir, "bin/chroot"), 0o755);
+	await writeFile(join(dir, "token"), `${TOKEN}\n`, { mode: 0o600 });
+	const env = {
+		PATH: `${join(dir, "bin")}:/usr/bin:/bin`,
+		SLIPWAY_PRO_TOKEN_FILE: join(dir, "token"),
+		SLIPWAY_PRO_SERVICE: "fips",
+		SLIPWAY_PRO_PACKAGES: "linux-image-fips openssl-fips-module-3",
+	};
+	return { root, env, log };
+}
+
+async function leaks(folder: string): Promise<string[]> {
+	const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+	const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+	const texts = await Promise.all(files.map(async (file) => [file, await readFile(file, "utf8")] as const));
+	return texts.filter(([, text]) => text.includes(TOKEN)).map(([file]) => file);
+}
+
+test("the token attaches the root, brings the packages, and is nowhere afterwards", async () => {
+	const { root, env, log } = await fakeRoot();
+	const { stdout, stderr } = await run("/bin/sh", [HOOK, root], { env });
+	expect(await leaks(root)).toEqual([]);
+	expect(stdout + stderr).not.toContain(TOKEN);
+	const calls = (await readFile(log, "utf8")).trim().split("\n");
+	expect(calls).toEqual([
+		"pro attach --attach-config /run/slipway-pro.yaml",
+		"pro enable --access-only --assume-yes fips",
+		"apt-get update",
+		"apt-get install --yes --no-install-recommends --allow-downgrades linux-image-fips openssl-fips-module-3",
+		"pro detach --assume-yes",
+		"apt-get purge --yes ubuntu-pro-client",
+	]);
+});
+
+test("a token left in a place that nobody thought of stops the build", async () => {
+	const { root, env } = await fakeRoot(`mkdir -p "$root/opt"; echo x${TOKEN}x >"$root/opt/new-place"`);
+	await expect(run("/bin/sh", [HOOK, root], { env })).rejects.toMatchObject({
+		code: "E_TOOL_FAILED",
+		message: expect.stringMatching(/still in .*opt\/new-place/),
+	});
+});
+
+test("a failure in between detaches and scrubs too", async () => {
+	const { root, env, log } = await fakeRoot("exit 7");
+	await expect(run("/bin/sh", [HOOK, root], { env })).rejects.toMatchObject({ code: "E_TOOL_FAILED" });
+	expect(await leaks(root)).toEqual([]);
+	expect(await readFile(log, "utf8")).toContain("pro detach --assume-yes");
+});

@@ -1,0 +1,101 @@
+import { execFile } from "node:child_process";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect, onTestFinished, test } from "vitest";
+import type { Build } from "../plan/build.ts";
+import type { StageContext } from "../plan/stage.ts";
+import { run } from "../tools/run.ts";
+import { bundleAgent } from "./agent.ts";
+import { isDracutFault } from "./initrd.ts";
+import { kernelLine, rootMark, volumeId } from "./kernel-line.ts";
+import { overlay } from "./overlay.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
+const tar = async (...args: string[]) => (await promisify(execFile)("tar", args)).stdout;
+
+async function scratch(): Promise<string> {
+	const dir = await mkdtemp(join(tmpdir(), "slipway-stages-"));
+	onTestFinished(() => rm(dir, { recursive: true, force: true }));
+	return dir;
+}
+
+/** Runs the overlay stage of a project folder and gives the tar. */
+async function overlayTar(root: string, names: string[]): Promise<string> {
+	const out = await scratch();
+	const build = { root, archiveEpoch: 1_700_000_000, profile: { overlays: names } } as unknown as Build;
+	await overlay.run({ build, options: overlay.plan(build), out } as unknown as StageContext<
+		ReturnType<typeof overlay.plan>
+	>);
+	return join(out, "overlay.tar");
+}
+
+test("an overlay's rights come from its manifest, whatever the checkout's are, and give the same bytes", async () => {
+	const copy = await scratch();
+	await cp(join(ROOT, "overlays"), join(copy, "overlays"), { recursive: true });
+	const first = await overlayTar(copy, ["appliance"]);
+	await run("chmod", ["-R", "u+rwX,go-rwx", join(copy, "overlays")]);
+	const second = await overlayTar(copy, ["appliance"]);
+	expect((await readFile(second)).equals(await readFile(first))).toBe(true);
+	const list = await tar("-tvf", first);
+	expect(list).toMatch(/^-rwxr-xr-x 0\/0 .* usr\/lib\/slipway\/prepare$/m);
+	expect(list).toMatch(/^-rw-r--r-- 0\/0 .* usr\/lib\/systemd\/system\/slipway-agent\.service$/m);
+	expect(list).toMatch(
+		/multi-user\.target\.wants\/slipway-agent\.service -> \/usr\/lib\/systemd\/system\/slipway-agent\.service$/m,
+	);
+	expect(list).toMatch(/etc\/systemd\/system\/getty@\.service -> \/dev\/null$/m);
+});
+
+test("an overlay that names a file it lacks is refused", async () => {
+	const copy = await scratch();
+	await mkdir(join(copy, "overlays/x/files"), { recursive: true });
+	const manifest = 'apiVersion: slipway/v1\nkind: Overlay\ndescription: x\nfiles:\n  usr/bin/tool: { mode: "0755" }\n';
+	await writeFile(join(copy, "overlays/x/overlay.yaml"), manifest);
+	await expect(overlayTar(copy, ["x"])).rejects.toMatchObject({
+		code: "E_PROFILE_VALUE",
+		message: expect.stringContaining("usr/bin/tool"),
+	});
+});
+
+test("the label and the mark carry the root image's id in a form that ISO 9660 and GRUB take", () => {
+	const id = "0123456789abcdef".repeat(4);
+	expect(volumeId(id)).toMatch(/^[A-Z0-9_]{1,32}$/);
+	expect(rootMark(id)).toBe("/.disk/root-0123456789ab");
+	const profile = { fips: true, kernel: { arguments: ["audit=1"] } } as never;
+	expect(kernelLine(profile, id)).toEqual(
+		expect.arrayContaining([`root=live:CDLABEL=${volumeId(id)}`, "fips=1", "audit=1"]),
+	);
+});
+
+test.each([
+	["dracut[E]: FAILED: /usr/lib/dracut/dracut-install -D /var/tmp/x --kerneldir", true],
+	["dracut-install: ERROR: installing 'sha512hmac'", true],
+	["dracut[F]: No space left", true],
+	["dracut[W]: modprobe.d file", false],
+	["dracut[I]: *** Including module: base ***", false],
+])("dracut says %s", (line, fault) => {
+	expect(isDracutFault(line)).toBe(fault);
+});
+
+test("the agent becomes one script that starts, with the same bytes from any folder", async () => {
+	const dir = await scratch();
+	await bundleAgent(join(ROOT, "agent/cli.ts"), join(dir, "a/agent.mjs"));
+	await bundleAgent(join(ROOT, "agent/cli.ts"), join(dir, "b/agent.mjs"));
+	const script = await readFile(join(dir, "a/agent.mjs"), "utf8");
+	expect(script).toBe(await readFile(join(dir, "b/agent.mjs"), "utf8"));
+	expect(script).not.toContain(ROOT);
+	const { stdout } = await run(process.execPath, [join(dir, "a/agent.mjs"), "--help"], { cwd: dir });
+	expect(stdout).toContain("slipway agent --config FILE");
+});
+
+test("the agent's unit keeps the exposure that was promised", async () => {
+	const units = join(ROOT, "overlays/appliance/files/usr/lib/systemd/system");
+	await run("systemd-analyze", ["security", "--offline=true", "--threshold=15", join(units, "slipway-agent.service")]);
+	const loose = join(await scratch(), "slipway-agent.service");
+	const text = await readFile(join(units, "slipway-agent.service"), "utf8");
+	await writeFile(loose, text.replace(/^(SystemCallFilter|CapabilityBoundingSet|ProtectSystem)=.*$/gm, ""));
+	await expect(run("systemd-analyze", ["security", "--offline=true", "--threshold=15", loose])).rejects.toMatchObject({
+		code: "E_TOOL_FAILED",
+	});
+});
