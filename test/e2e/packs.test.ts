@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
@@ -274,35 +274,4 @@ test.each([
 	await expect(out).rejects.toMatchObject({ code: "E_PACK", message: expect.stringMatching(message) });
 	expect((await readdir(join(cacheDir, "packs"))).length).toBe(before);
 	expect((await readdir(cacheDir)).filter((name) => name.startsWith("work-"))).toEqual([]);
-});
-
-test("the command line: build, inspect, verify, and the exit code of a bad file", async () => {
-	const dist = await folderWith();
-	const slipway = (...args: string[]) =>
-		plainRun(join(projectRoot, "slipway"), ["bundle", ...args], { accept: [0, 2, 6] });
-	const built = JSON.parse((await slipway("build", "profiles/bundles/core.yaml", "--out", dist, "--json")).stdout);
-	expect(built).toMatchObject({ name: "core", fips: false, base: "debian-13" });
-	const key = join(built.folder, "public_key.pem");
-	const shown = await slipway("inspect", built.file);
-	expect(shown.stdout).toContain("NOT CHECKED");
-	expect(JSON.parse((await slipway("inspect", built.file, "--key", key, "--json")).stdout)).toMatchObject({
-		indexDigest: built.indexDigest,
-		signature: { checked: true },
-	});
-	expect((await slipway("verify", built.folder, "--key", key)).exitCode).toBe(0);
-	expect((await plainRun("sh", [join(built.folder, "verify.sh")])).exitCode).toBe(0);
-
-	const { size } = await stat(built.file);
-	const bytes = await readFile(built.file);
-	bytes[Math.floor(size / 2)]! ^= 1;
-	await writeFile(built.file, bytes);
-	const bad = await slipway("verify", built.folder, "--key", key);
-	expect([bad.exitCode, bad.stderr]).toEqual([
-		6,
-		expect.stringMatching(/^E_FRAME: Frame \d+ \(bytes \d+ to \d+\)[^\n]*\n {2}Next: [^\n]*\n?$/),
-	]);
-	expect((await plainRun("sh", [join(built.folder, "verify.sh")], { accept: [6] })).exitCode).toBe(6);
-	const empty = await slipway("verify", await folderWith(), "--key", key);
-	expect([empty.exitCode, empty.stderr]).toEqual([6, expect.stringContaining("E_EMPTY")]);
-	expect((await slipway("verify", built.folder)).exitCode).toBe(2);
 });

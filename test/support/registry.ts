@@ -121,7 +121,8 @@ auth: { htpasswd: { realm: test, path: ${folder}/htpasswd } }
 `;
 }
 
-function freePort(): Promise<number> {
+/** A port of loopback that is free right now. */
+export function freePort(): Promise<number> {
 	return new Promise((resolve) => {
 		const server = createServer().listen(0, "127.0.0.1", () => {
 			const { port } = server.address() as { port: number };
