@@ -38,14 +38,14 @@ export interface Checked extends ResolvedProfile {
 export async function checkProfile(request: Pick<BuildRequest, "root" | "profile" | "base">): Promise<Checked> {
 	const { root } = request;
 	const loaded = await loadProfile(root, request.profile, { base: request.base });
-	const { profile, base } = loaded;
+	const { profile, base, definitions } = loaded;
 	const errors: SlipwayError[] = [];
 	const collect = async <T>(all: Promise<T>[]): Promise<T[]> => {
 		const settled = await Promise.allSettled(all);
 		for (const result of settled) if (result.status === "rejected") errors.push(...slipwayErrors(result.reason));
 		return settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
 	};
-	const bundles = await collect(profile.bundles.map(({ name }) => loadBundleDefinition(root, name)));
+	const bundles = await collect(definitions.map((definition) => loadBundleDefinition(root, definition)));
 	const overlays = await collect(profile.overlays.map((name) => loadOverlay(root, name)));
 	throwAll(errors);
 	const packages = rootPackages(

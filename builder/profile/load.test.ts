@@ -86,6 +86,21 @@ test("names everything that is not there in one go, each at the line that asks f
 	]);
 });
 
+test("a bundle may stand beside the profile that names it, and no two may share a name", async () => {
+	await put("profiles/parts/site.yaml", "");
+	await put("profiles/parts/p.yaml", `${HEAD}bundles: [./site.yaml]\n`);
+	await put("profiles/x.yaml", `${FULL}extends: [parts/p.yaml]\nbundles: [core]\n`);
+	const { profile, definitions } = await loadProfile(root, "x");
+	expect(profile.bundles.map((bundle) => bundle.name)).toEqual(["site", "core"]);
+	expect(definitions).toEqual([path.join(root, "profiles/parts/site.yaml"), "core"]);
+	await put("profiles/core.yaml", "");
+	await put("profiles/x.yaml", `${FULL}bundles: [core, ./core.yaml, ./gone.yaml]\n`);
+	expect((await errorsOf("x")).map((e) => e.split(" ").slice(0, 2).join(" "))).toEqual([
+		"x.yaml:7:17 E_NAME_CONFLICT",
+		"x.yaml:7:30 E_BUNDLE_NOT_FOUND",
+	]);
+});
+
 test("impossible pairs are found in the layer that causes them", async () => {
 	await put("profiles/parts/f.yaml", `${HEAD}arch: arm64\nfips: true\n`);
 	await put("profiles/x.yaml", `${HEAD}extends: [parts/f.yaml]\nproduct: p\nversion: "1"\nbase: bare\n`);

@@ -1,3 +1,4 @@
+import path from "node:path";
 import { z } from "zod";
 import type { Place } from "../../bundle/errors.ts";
 import type { Yaml } from "../yaml/load.ts";
@@ -20,11 +21,19 @@ export function mergeLayers(layers: readonly Yaml<ProfileFile>[]): Merged {
 	const origin = new Map<string, Place>();
 	for (const layer of layers) {
 		const over = Object.entries(layer.value ?? salvage(layer.plain)).filter(([key]) => !OWN_KEYS.has(key));
-		mergeObject(values, Object.fromEntries(over), profileSchema, [], (keys, name) => {
+		const placed = { ...Object.fromEntries(over), ...placedBundles(layer) };
+		mergeObject(values, placed, profileSchema, [], (keys, name) => {
 			origin.set(name.join("."), layer.place(keys));
 		});
 	}
 	return { values: values as ProfileFile, origin };
+}
+
+/** A bundle named by a path is named relative to the file that says so, and layers may stand in different folders. */
+function placedBundles({ file, value }: Yaml<ProfileFile>): { bundles?: ProfileFile["bundles"] } {
+	if (value?.bundles === undefined) return {};
+	const placed = (name: string) => (name.includes("/") ? path.resolve(path.dirname(file), name) : name);
+	return { bundles: value.bundles.map((b) => (typeof b === "string" ? placed(b) : { ...b, name: placed(b.name) })) };
 }
 
 /** The keys of a faulty file that are good, so that one pass also finds what is wrong with those. */

@@ -13,6 +13,8 @@ export interface ResolvedProfile {
 	readonly files: readonly string[];
 	readonly profile: Profile;
 	readonly base: Base;
+	/** The definition of each of the profile's bundles, in its order: a name in profiles/bundles/, or an absolute path. */
+	readonly definitions: readonly string[];
 }
 
 const SERIAL = { amd64: "ttyS0", arm64: "ttyAMA0" } as const;
@@ -59,7 +61,8 @@ export async function resolve(
 	if (base !== undefined) checkPair(values, base, add);
 	throwAll(errors);
 	const profile = withDefaults(name, { ...values, base: (base as Base).name });
-	return { file, files: layers.map((layer) => layer.file), profile, base: base as Base };
+	const definitions = bundleList(values).map((bundle) => bundle.name);
+	return { file, files: layers.map((layer) => layer.file), profile, base: base as Base, definitions };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
@@ -75,8 +78,17 @@ async function checkFolders(root: string, values: ProfileFile, add: Add): Promis
 			add("E_OVERLAY_NOT_FOUND", `There is no folder overlays/${overlay}.`, `overlays.${overlay}`);
 	}
 	const bundles = await namesIn(path.join(root, "profiles", "bundles"));
+	const seen = new Set<string>();
 	for (const { name } of bundleList(values)) {
-		if (!bundles.includes(name)) add("E_BUNDLE_NOT_FOUND", notFound("bundle", name, bundles), `bundles.${name}`);
+		const short = path.basename(name, ".yaml");
+		if (seen.has(short)) add("E_NAME_CONFLICT", `Two bundles are named ${short}.`, `bundles.${name}`);
+		seen.add(short);
+		if (path.isAbsolute(name)) {
+			const file = await stat(name).catch(() => undefined);
+			if (!file?.isFile()) add("E_BUNDLE_NOT_FOUND", `There is no file ${displayPath(name)}.`, `bundles.${name}`);
+		} else if (!bundles.includes(name)) {
+			add("E_BUNDLE_NOT_FOUND", notFound("bundle", name, bundles), `bundles.${name}`);
+		}
 	}
 }
 
@@ -116,7 +128,7 @@ function withDefaults(name: string, values: ProfileFile & { base: string }): Pro
 		base: values.base,
 		packages: values.packages ?? [],
 		overlays: values.overlays ?? [],
-		bundles: bundleList(values),
+		bundles: bundleList(values).map((bundle) => ({ ...bundle, name: path.basename(bundle.name, ".yaml") })),
 		audience: values.audience ?? "",
 		kernel: { arguments: values.kernel?.arguments ?? [] },
 		console: { serial: values.console?.serial ?? SERIAL[arch], baud: values.console?.baud ?? 115_200 },

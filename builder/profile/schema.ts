@@ -11,6 +11,8 @@ const name = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$/, "lower-ca
 const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "a package name");
 /** Printable ASCII: values end in boot files and on consoles, so no control character may pass. */
 const text = z.string().regex(/^[\x20-\x7e]*$/, "printable ASCII only");
+/** A name in profiles/bundles/, or a path such as `./site.yaml`, so that a site's own content can stand beside its profile. */
+const bundlePlace = z.union([name, z.string().regex(/^\.{0,2}\/.+\.yaml$/, "a name, or a path that begins with ./")]);
 const list = <T extends z.ZodType>(item: T, merge: "append" | "replace") => z.array(item).meta({ merge });
 
 export const profileSchema = z.strictObject({
@@ -30,9 +32,14 @@ export const profileSchema = z.strictObject({
 		.optional()
 		.describe("Packages of the base, besides those that every appliance needs"),
 	overlays: list(name, "append").optional().describe("Folders in overlays/ laid over the root, in order"),
-	bundles: list(z.union([name, z.strictObject({ name, optional: z.boolean().default(false) })]), "append")
+	bundles: list(
+		z.union([bundlePlace, z.strictObject({ name: bundlePlace, optional: z.boolean().default(false) })]),
+		"append",
+	)
 		.optional()
-		.describe("Content bundles on the ISO: files in profiles/bundles/; an optional one may be absent at run time"),
+		.describe(
+			"Content bundles on the ISO: names of profiles/bundles/, or paths of YAML files relative to this one; an optional one may be absent at run time",
+		),
 	audience: text.max(64).optional().describe("Whom the content release is for"),
 	kernel: z
 		.strictObject({
