@@ -1,5 +1,7 @@
 import { readdir, rm } from "node:fs/promises";
 import path from "node:path";
+import { BlobFolder } from "../oci/blob-folder.ts";
+import { PackCache } from "../packs/cache.ts";
 import { StageCache } from "../plan/cache.ts";
 import { readRecord } from "../plan/records.ts";
 import { removeTree } from "../plan/remove-tree.ts";
@@ -26,8 +28,10 @@ export async function clean({ root, print }: CommandContext, options: { all?: bo
 	}
 	const old = (await cache.ids()).filter((id) => !used.has(id));
 	for (const id of old) await cache.remove(id);
+	const content = await new PackCache(cacheDir, new BlobFolder(path.join(cacheDir, "blobs"))).clean();
 	print(
-		() => `Removed ${old.length} stage outputs that no profile's last build uses.\n`,
-		() => ({}),
+		() =>
+			`Removed ${old.length} stage outputs that no profile's last build uses, and ${content} files of unused content.\n`,
+		() => ({ stages: old.length, content }),
 	);
 }

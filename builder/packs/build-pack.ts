@@ -1,6 +1,7 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
 import path from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
+import { StageCache } from "../plan/cache.ts";
 import { canonicalJson, sha256Of } from "../plan/canonical.ts";
 import type { SourceHasher } from "../plan/sources.ts";
 import type { PackCache } from "./cache.ts";
@@ -41,15 +42,14 @@ export async function buildPack(
 	const id = await packId(pack, context, hasher);
 	const known = refresh ? undefined : await cache.find(id);
 	if (known !== undefined) return { ...known, cached: true };
-	await mkdir(context.cacheDir, { recursive: true });
-	const work = await mkdtemp(path.join(context.cacheDir, "work-"));
+	const work = await new StageCache(context.cacheDir).openWork(randomUUID());
 	try {
-		const result = await buildFrom(pack, { ...context, work });
+		const result = await buildFrom(pack, { ...context, work: work.folder });
 		// Asked again: resolving a tag may just have given it its lock.
 		await cache.keep(await packId(pack, context, hasher), result);
 		return { ...result, cached: false };
 	} finally {
-		await rm(work, { recursive: true, force: true });
+		await work.close();
 	}
 }
 

@@ -1,7 +1,9 @@
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { copyFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { ContentRelease } from "../../bundle/index-schema.ts";
 import { makeRelease } from "../../bundle/release.ts";
+import { StageCache } from "../plan/cache.ts";
 import { publish } from "../plan/publish.ts";
 import { type BuiltBundle, type BundleRequest, buildBundle } from "./build-bundle.ts";
 
@@ -22,8 +24,9 @@ export async function buildReleaseSet(
 	distDir: string,
 	signal: AbortSignal,
 ): Promise<ReleaseSet> {
-	await mkdir(request.cacheDir, { recursive: true });
-	const work = await mkdtemp(path.join(request.cacheDir, "work-"));
+	const cache = new StageCache(request.cacheDir);
+	await cache.sweep();
+	const { folder: work, close } = await cache.openWork(randomUUID());
 	try {
 		const bundle = await buildBundle({ ...request, outDir: work });
 		await writeFile(
@@ -37,7 +40,7 @@ export async function buildReleaseSet(
 		const moved = (file: string) => path.join(folder, path.basename(file));
 		return { folder, bundle: { ...bundle, path: moved(bundle.path), sigPath: moved(bundle.sigPath) } };
 	} finally {
-		await rm(work, { recursive: true, force: true });
+		await close();
 	}
 }
 

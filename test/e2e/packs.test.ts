@@ -273,5 +273,5 @@ test.each([
 	const out = build({ definition: join(folder, "test.yaml"), fips });
 	await expect(out).rejects.toMatchObject({ code: "E_PACK", message: expect.stringMatching(message) });
 	expect((await readdir(join(cacheDir, "packs"))).length).toBe(before);
-	expect((await readdir(cacheDir)).filter((name) => name.startsWith("work-"))).toEqual([]);
+	expect(await readdir(join(cacheDir, "tmp"))).toEqual([]);
 });

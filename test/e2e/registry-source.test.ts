@@ -215,7 +215,7 @@ test.each([
 	const { stdout } = await plainRun("find", [
 		folder,
 		"-name",
-		"work-*",
+		"build-*",
 		"-o",
 		"-name",
 		"*.lock.yaml",

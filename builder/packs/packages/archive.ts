@@ -1,12 +1,13 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { SlipwayError } from "../../../bundle/errors.ts";
 import { type ArchiveResolve, archiveResolve, parseRelease } from "../../archive/resolve.ts";
 import { aptSources, findKeyring } from "../../archive/sources.ts";
+import { StageCache } from "../../plan/cache.ts";
 import type { Base } from "../../profile/schema.ts";
 import { debFields } from "../../tools/dpkg.ts";
 import { mmdebstrap } from "../../tools/mmdebstrap.ts";
@@ -62,7 +63,7 @@ export async function fetchPackages(
 	const folder = path.join(request.cacheDir, "debs");
 	await mkdir(folder, { recursive: true });
 	await mkdir(path.dirname(kept), { recursive: true });
-	const work = await mkdtemp(path.join(folder, ".work-"));
+	const { folder: work, close } = await new StageCache(request.cacheDir).openWork(randomUUID());
 	try {
 		const set = await download(run, request, work, options);
 		for (const { file, sha256 } of set.files) await rename(file, debPath(request.cacheDir, sha256));
@@ -71,7 +72,7 @@ export async function fetchPackages(
 		await rename(path.join(work, "answer"), kept);
 		return { set: answer, kept: false };
 	} finally {
-		await rm(work, { recursive: true, force: true });
+		await close();
 	}
 }
 
