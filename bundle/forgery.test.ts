@@ -191,18 +191,38 @@ describe("content", () => {
 	});
 
 	test("frames that share a blob with another, or cut one in a shared frame", async () => {
-		const cut = (tar: Buffer, at: number) =>
-			[tar.subarray(0, at), tar.subarray(at)].map((p) => ({ frame: rawFrame(p), plain: p.length }));
-		const blob = good.index.blobs.at(-1)!;
-		const frames = (at: number): Forgery => ({
-			frames: (tar) => cut(tar, at),
+		const end = good.index.blobs.at(-1)!.tarOffset + 512;
+		const [long, short] = good.index.blobs.slice(-2).map((b) => b.tarOffset);
+		const cutAt = (...cuts: number[]): Forgery => ({
+			frames: (tar) =>
+				[0, ...cuts].map((from, i) => {
+					const plain = tar.subarray(from, cuts[i] ?? tar.length);
+					return { frame: rawFrame(plain), plain: plain.length };
+				}),
 			index: (i) => {
-				for (const b of i.blobs) b.frame = b.tarOffset - 512 < at ? 0 : 1;
+				for (const b of i.blobs) b.frame = cuts.filter((cut) => cut <= b.tarOffset - 512).length;
 			},
 		});
-		await verifyForged(frames(blob.tarOffset - 512)); // between two entries
-		await refused("E_INDEX", frames(blob.tarOffset)); // inside one, behind others
-		await refused("E_INDEX", frames(blob.tarOffset - 256));
+		await verifyForged(cutAt(short! - 512)); // between two entries
+		await verifyForged(cutAt(long! - 512, long!, long! + 1, short! - 512, end)); // inside one that has its own frames
+		await refused("E_INDEX", cutAt(short!)); // inside one, behind others
+		await refused("E_INDEX", cutAt(short!, end));
+		await refused("E_INDEX", cutAt(long! - 512, long! + 100)); // the rest of one, with others behind
+		await refused("E_INDEX", cutAt(long! - 512, long! + 100, end));
+	});
+
+	test("bytes between the data frames and the index that no frame covers", async () => {
+		const hidden = Buffer.from("hidden");
+		const at = (file: Buffer) => file.indexOf(Buffer.from("572a4d18", "hex"));
+		await refused("E_INDEX", {
+			index: (i) => {
+				i.dataLength += hidden.length;
+			},
+			file: (file) => Buffer.concat([file.subarray(0, at(file)), hidden, file.subarray(at(file))]),
+		});
+		await refused("E_INDEX", {
+			file: (file) => Buffer.concat([file.subarray(0, at(file)), hidden, file.subarray(at(file))]),
+		});
 	});
 
 	test("frames that a lenient decoder would take: two in one, trailing skippable frame, a bomb", async () => {

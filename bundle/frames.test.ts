@@ -122,6 +122,12 @@ describe("what a frame may not be", () => {
 		await refused(good, plain.length - 1);
 		await refused(good, plain.length + 1);
 		await refused(rawFrame(plain), plain.length + 1);
+		const undeclared = await compressFrame(plain);
+		expect(await decode(undeclared, plain.length)).toEqual(plain);
+		for (const size of [plain.length - 1, plain.length + 1]) {
+			expect(walkFrame(undeclared, size)).toEqual({ canonicalRaw: false });
+			await refused(undeclared, size);
+		}
 	});
 
 	test("a bomb: the decoder stops at the signed size", async () => {
@@ -133,7 +139,8 @@ describe("what a frame may not be", () => {
 		rle.writeUIntLE(((128 * KIB) << 3) | 2, 0, 3);
 		const last = Buffer.from(rle);
 		last[0]! |= 1;
-		await refused(Buffer.concat([blocks, rle, last]), 128 * KIB);
+		const capped = decode(Buffer.concat([blocks, rle, last]), 128 * KIB);
+		await expect(capped).rejects.toMatchObject({ cause: { code: "ERR_BUFFER_TOO_LARGE" } });
 		expect(await decode(Buffer.concat([blocks, rle, last]), 256 * KIB)).toEqual(Buffer.alloc(256 * KIB));
 	});
 
@@ -154,10 +161,12 @@ describe("what a frame may not be", () => {
 		for (const bit of [1, 2, 8, 16]) {
 			const bad = Buffer.from(rawFrame(Buffer.from("abc")));
 			bad[4]! |= bit;
+			expect(walkFrame(bad, 3)).toBe(bit < 4 ? "asks for a dictionary" : "sets a reserved bit");
 			await refused(bad, 3);
 		}
 		const bad = Buffer.from(rawFrame(Buffer.from("abc")));
 		bad[9]! |= 6;
+		expect(walkFrame(bad, 3)).toBe("has a block of a reserved type");
 		await refused(bad, 3);
 	});
 

@@ -1,7 +1,7 @@
-import { createSign, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { createPublicKey, createSign, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { loadPublicKey, type PublicKey, verifySignature } from "./keys.ts";
+import { isSignatureForm, loadPublicKey, type PublicKey, verifySignature } from "./keys.ts";
 
 const P256_ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
 const data = Buffer.from("the data");
@@ -49,6 +49,14 @@ describe("loadPublicKey", () => {
 		weak(pem(rsaSpki((1n << 3071n) | 1n, 1n)));
 		weak(pem(rsaSpki((1n << 3071n) | 1n, 65538n)));
 		expect(loadPublicKey(pem(rsaSpki((1n << 8191n) | 1n, 65537n))).algorithm).toBe("rsa");
+	});
+
+	test("refuses a second encoding of the same RSA key", () => {
+		const exact = spki(generateKeyPairSync("rsa", { modulusLength: 3072 }).publicKey);
+		loadPublicKey(pem(exact));
+		const longer = Buffer.concat([Buffer.from([0x30, 0x83, 0]), exact.subarray(2)]); // a length in three bytes, not two
+		expect(createPublicKey({ key: longer, format: "der", type: "spki" }).asymmetricKeyType).toBe("rsa");
+		weak(pem(longer));
 	});
 
 	test("refuses a compressed point, explicit curve parameters, and a point off the curve", () => {
@@ -105,7 +113,11 @@ describe("verifySignature: only strict DER", () => {
 	const rLength = good[3]!;
 	const r = good.subarray(4, 4 + rLength);
 	const s = good.subarray(6 + rLength);
-	const refused = (signature: Buffer) => expect(verifySignature(key256, data, signature)).toBe(false);
+	// The form is checked by itself too: OpenSSL refuses most of these today, and must not be the only one that does.
+	const refused = (signature: Buffer, form = false) => {
+		expect(isSignatureForm(key256, signature)).toBe(form);
+		expect(verifySignature(key256, data, signature)).toBe(false);
+	};
 
 	test("the good one, put together again, is valid", () => {
 		expect(pair(r, s)).toEqual(good);
@@ -119,8 +131,8 @@ describe("verifySignature: only strict DER", () => {
 	});
 
 	test("r or s = n - 1 is of the right form, and not valid here", () => {
-		refused(pair(hex(P256_ORDER - 1n), s));
-		refused(pair(r, hex(P256_ORDER - 1n)));
+		refused(pair(hex(P256_ORDER - 1n), s), true);
+		refused(pair(r, hex(P256_ORDER - 1n)), true);
 	});
 
 	test("r + n, which some verifiers reduce", () => {
@@ -156,7 +168,7 @@ describe("verifySignature: only strict DER", () => {
 		expect(verifySignature(load(rsa.publicKey), data, good)).toBe(false);
 		const p384 = generateKeyPairSync("ec", { namedCurve: "P-384" });
 		refused(sign("sha256", data, p384.privateKey));
-		refused(sign("sha384", data, p256.privateKey));
+		refused(sign("sha384", data, p256.privateKey), true);
 	});
 
 	test("every cut and every flipped bit", () => {
@@ -165,7 +177,7 @@ describe("verifySignature: only strict DER", () => {
 			for (let bit = 0; bit < 8; bit++) {
 				const bad = Buffer.from(good);
 				bad[i]! ^= 1 << bit;
-				refused(bad);
+				expect(verifySignature(key256, data, bad)).toBe(false);
 			}
 		}
 	});
