@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Build } from "../plan/build.ts";
-import { kernelLine, rootMark } from "./kernel-line.ts";
+import { rootMark } from "./kernel-line.ts";
 
 /** What the boot menu shows and passes on. */
 export const menu = z.strictObject({
@@ -84,9 +84,4 @@ export function espConfig(rootId: string): string {
 /** One word of a GRUB script. The schema keeps control characters out; a single quote ends and starts the quotes again. */
 function quote(word: string): string {
 	return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
-
-/** The kernel line of a menu entry, for plans and tests. */
-export function startLine(build: Build, rootId: string): string[] {
-	return kernelLine(build.profile, rootId);
 }
