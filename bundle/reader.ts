@@ -1,13 +1,12 @@
 import { createHash } from "node:crypto";
-import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { type Digest, parseDigest, sha256Hex } from "./digest.ts";
 import { type DetachedEnvelope, parseDetachedEnvelope } from "./dsse.ts";
 import { SlipwayError } from "./errors.ts";
 import { decodeFrame } from "./frames.ts";
 import { parseIndex } from "./index-check.ts";
 import type { BundleIndex } from "./index-schema.ts";
-import { readExactly } from "./read.ts";
+import { openRegular, type RegularFile, readExactly } from "./read.ts";
 import { encodeSeekTable, readTail } from "./tail.ts";
 
 /** An open bundle whose structure is sound. Whether to trust it is verify.ts's question. */
@@ -44,21 +43,17 @@ export interface OpenOptions {
  * Errors: E_IO, E_TRUNCATED, E_TRAILING, E_LIMIT, E_SEEK_TABLE, E_INDEX, E_FORMAT and those of parseIndex.
  */
 export async function openBundle(path: string, options: OpenOptions = {}): Promise<Bundle> {
-	const fd = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((cause: Error) => {
-		throw new SlipwayError("E_IO", `The bundle ${path} cannot be opened: ${cause.message}.`, { cause });
-	});
+	const file = await openRegular(path);
 	try {
-		return await readBundle(path, fd, options);
+		return await readBundle(path, file, options);
 	} catch (error) {
-		await fd.close();
+		await file.close();
 		throw error;
 	}
 }
 
-async function readBundle(path: string, fd: FileHandle, options: OpenOptions): Promise<Bundle> {
-	const before = await fd.stat({ bigint: true });
-	if (!before.isFile()) throw new SlipwayError("E_IO", `${path} is not a regular file.`);
-	const size = Number(before.size);
+async function readBundle(path: string, file: RegularFile, options: OpenOptions): Promise<Bundle> {
+	const { fd, size } = file;
 	const tail = await readTail(fd, size);
 	const envelope = parseDetachedEnvelope(tail.envelope);
 	options.authenticate?.(tail.payload, envelope);
@@ -94,13 +89,8 @@ async function readBundle(path: string, fd: FileHandle, options: OpenOptions): P
 			const frame = lastAtMost(starts, tarOffset);
 			return { frame, start: starts[frame]! };
 		},
-		assertUnchanged: async () => {
-			const now = await fd.stat({ bigint: true });
-			if (now.size !== before.size || now.mtimeNs !== before.mtimeNs || now.ctimeNs !== before.ctimeNs) {
-				throw new SlipwayError("E_SOURCE_CHANGED", `${path} changed while it was being read.`);
-			}
-		},
-		close: () => fd.close(),
+		assertUnchanged: file.assertUnchanged,
+		close: file.close,
 	};
 }
 

@@ -1,8 +1,7 @@
-import { constants } from "node:fs";
-import { open } from "node:fs/promises";
 import type { Role } from "./dsse.ts";
 import { SlipwayError } from "./errors.ts";
 import { isSignatureForm, type PublicKey } from "./keys.ts";
+import { openIfThere, openRegular, readExactly } from "./read.ts";
 import { hashWholeFile } from "./whole-file.ts";
 
 /** The longest signature there is: RSA with 8192 bits. */
@@ -18,16 +17,13 @@ export function signatureName(file: string): string {
 
 /** Reads a signature file. A missing one is a refusal. Errors: E_UNSIGNED, E_SIG_INVALID (empty or too long), E_IO. */
 export async function readSignature(path: string): Promise<Buffer> {
-	const fd = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((cause: NodeJS.ErrnoException) => {
-		if (cause.code === "ENOENT") throw new SlipwayError("E_UNSIGNED", `There is no signature file ${path}.`, { cause });
-		throw new SlipwayError("E_IO", `The signature file ${path} cannot be opened: ${cause.message}.`, { cause });
-	});
+	const file = await openIfThere(path);
+	if (file === undefined) throw new SlipwayError("E_UNSIGNED", `There is no signature file ${path}.`);
 	try {
-		const { buffer, bytesRead } = await fd.read(Buffer.alloc(MAX_SIGNATURE + 1), 0, MAX_SIGNATURE + 1, 0);
-		if (bytesRead > 0 && bytesRead <= MAX_SIGNATURE) return buffer.subarray(0, bytesRead);
+		if (file.size > 0 && file.size <= MAX_SIGNATURE) return await readExactly(file.fd, 0, file.size);
 		throw new SlipwayError("E_SIG_INVALID", `The signature file ${path} does not have the size of a signature.`);
 	} finally {
-		await fd.close();
+		await file.close();
 	}
 }
 
@@ -54,30 +50,22 @@ export async function verifyFile(
 ): Promise<{ sha256: string; keyId: string; development: boolean }> {
 	const signature = await readSignature(sigPath);
 	const candidates = candidateKeys(role, signature, sigPath);
-	const fd = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((cause: Error) => {
-		throw new SlipwayError("E_IO", `${path} cannot be opened: ${cause.message}.`, { cause });
-	});
+	const file = await openRegular(path);
 	try {
-		const before = await fd.stat({ bigint: true });
-		const whole = hashWholeFile(fd, Number(before.size), { sha256: true, signature, keys: candidates });
-		whole.advance(Number(before.size));
+		const whole = hashWholeFile(file.fd, file.size, { sha256: true, signature, keys: candidates });
+		whole.advance(file.size);
 		const { sha256, signer } = await whole.result();
-		const after = await fd.stat({ bigint: true });
-		if (after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
-			throw new SlipwayError("E_SOURCE_CHANGED", `${path} changed while it was being read.`);
-		}
+		await file.assertUnchanged();
 		if (signer === undefined) throw notSigned(path, sigPath);
 		return { sha256: sha256!, keyId: signer, development: role.keys.get(signer)?.development === true };
 	} finally {
-		await fd.close();
+		await file.close();
 	}
 }
 
 export function notSigned(path: string, sigPath: string): SlipwayError {
 	return new SlipwayError(
 		"E_SIG_INVALID",
-		`${sigPath} is no trusted key's signature over ${path} (${candidatesHint}).`,
+		`${sigPath} is no trusted key's signature over ${path} (the file is damaged, or another key signed it).`,
 	);
 }
-
-const candidatesHint = "the file is damaged, or another key signed it";

@@ -1,6 +1,7 @@
 import { copyFile, mkdtemp, open, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readBundle } from "../test/independent-reader.ts";
 import { makeTestBundle, type TestBundle, testSigner, trustOf, writeSignature } from "../test/support/bundles.ts";
@@ -230,10 +231,15 @@ describe("callers", () => {
 		await expect(seen).rejects.toMatchObject({ code: "E_SOURCE_CHANGED" }); // its link count, so its ctime, changed
 	});
 
-	test("a symbolic link, a folder, nothing", async () => {
+	test("a symbolic link, a named pipe that nobody writes to, nothing", async () => {
 		await symlink(good.path, join(dir, "link.zst"));
 		await copyFile(good.sigPath, join(dir, "link.sig.bin"));
 		await expect(verifyBundle(join(dir, "link.zst"), good.trust)).rejects.toMatchObject({ code: "E_IO" });
+		await execa("mkfifo", [join(dir, "pipe.zst"), join(dir, "pipe-signature.sig.bin")]);
+		await copyFile(good.sigPath, join(dir, "pipe.sig.bin"));
+		await copyFile(good.path, join(dir, "pipe-signature.zst"));
+		await expect(verifyBundle(join(dir, "pipe.zst"), good.trust)).rejects.toMatchObject({ code: "E_IO" });
+		await expect(verifyBundle(join(dir, "pipe-signature.zst"), good.trust)).rejects.toMatchObject({ code: "E_IO" });
 		await copyFile(good.sigPath, join(dir, "none.sig.bin"));
 		await expect(verifyBundle(join(dir, "none.zst"), good.trust)).rejects.toMatchObject({ code: "E_IO" });
 	});
