@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { link, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
+import { pipeline } from "node:stream/promises";
 import { SlipwayError } from "../../bundle/errors.ts";
 
 /** What a blob is known by before its bytes are seen. `digest` is `sha256:hex` or `sha512:hex`. */
@@ -45,6 +46,42 @@ export class BlobFolder {
 	/** Copies a file in. Errors as `putStream`. */
 	async putFile(file: string, expected?: Expected): Promise<Expected> {
 		return await this.putStream(createReadStream(file, { highWaterMark: 1 << 20 }), expected);
+	}
+
+	/**
+	 * Brings in a large file without reading it, as a second link where the file system can; `putFile` elsewhere. Its digest is
+	 * believed until the bundle writer, which hashes every blob that it reads, has checked it: see `dropDamaged`.
+	 * Errors: E_DIGEST_MISMATCH for another size, and those of `putFile`.
+	 */
+	async linkFile(file: string, expected: Expected): Promise<void> {
+		if (await this.has(expected)) return;
+		const { size } = await stat(file);
+		if (size !== expected.size) {
+			throw new SlipwayError("E_DIGEST_MISMATCH", `Blob ${expected.digest} has ${size} bytes, not ${expected.size}.`);
+		}
+		const target = this.path(expected.digest);
+		await mkdir(path.dirname(target), { recursive: true });
+		const temporary = path.join(this.dir, `.${randomUUID()}.tmp`);
+		try {
+			await link(file, temporary);
+		} catch {
+			await this.putFile(file, expected);
+			return;
+		}
+		await rename(temporary, target);
+	}
+
+	/** Removes those of the blobs whose bytes are not what their digests say. */
+	async dropDamaged(digests: Iterable<string>): Promise<void> {
+		for (const digest of digests) {
+			const file = this.path(digest);
+			const hash = createHash(path.basename(path.dirname(file)));
+			const whole = await pipeline(createReadStream(file), hash).then(
+				() => true,
+				() => false,
+			);
+			if (!whole || hash.digest("hex") !== path.basename(file)) await rm(file, { force: true });
+		}
 	}
 
 	/**

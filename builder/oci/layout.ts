@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { lstat, readFile } from "node:fs/promises";
+import { lstat, readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -18,6 +18,9 @@ export interface Layout {
 	copy(blob: Pick<Descriptor, "digest" | "size">): Promise<void>;
 }
 
+/** Manifests are never as large, so they are always hashed on the way in. */
+const LINK_FROM = MAX_MANIFEST + 1;
+
 const layoutFile = z.looseObject({ imageLayoutVersion: z.literal("1.0.0") });
 
 /** Opens a layout: a folder, or a plain tar of one, whose blobs are read into `blobs` at once. Errors: E_PACK, E_DIGEST_MISMATCH. */
@@ -26,6 +29,18 @@ export async function openLayout(source: string, blobs: BlobFolder): Promise<Lay
 	if (stat.isDirectory()) return await openFolder(source, blobs);
 	if (stat.isFile()) return await readTar(source, blobs);
 	throw new SlipwayError("E_PACK", `${source} is neither a folder nor a file.`);
+}
+
+/** What a layout's folder holds, without reading its blobs: their names say what they are. */
+export async function layoutInventory(folder: string): Promise<string[]> {
+	const names = await readdir(path.join(folder, "blobs"), { recursive: true }).catch(() => []);
+	const files = await Promise.all(
+		names.map(async (name) => {
+			const found = await lstat(path.join(folder, "blobs", name)).catch(() => undefined);
+			return found?.isFile() === true ? [`${name} ${found.size}`] : [];
+		}),
+	);
+	return files.flat().sort();
 }
 
 async function openFolder(folder: string, blobs: BlobFolder): Promise<Layout> {
@@ -41,7 +56,9 @@ async function openFolder(folder: string, blobs: BlobFolder): Promise<Layout> {
 		roots,
 		has: (blob) => inside.has(blob),
 		copy: async (blob) => {
-			await blobs.putFile(inside.path(blob.digest), blob);
+			const file = inside.path(blob.digest);
+			if (blob.size < LINK_FROM) await blobs.putFile(file, blob);
+			else await blobs.linkFile(file, blob);
 		},
 	};
 }

@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
+import { type Closure, closeNames } from "../../bundle/closure.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { type WrittenBundle, writeBundle } from "../../bundle/writer.ts";
 import { type ArchiveResolve, archiveEpoch } from "../archive/resolve.ts";
@@ -99,9 +100,19 @@ export async function buildBundle(request: BundleRequest): Promise<BuiltBundle> 
 		},
 		path.join(outDir, `${name}-${version}-${arch}${fips ? "-fips" : ""}.zst`),
 		signer,
-	);
+	).catch(async (error: unknown) => {
+		// A damaged blob must not stay in the cache, or the next build would meet it again.
+		if (error instanceof SlipwayError && error.code === "E_DIGEST_MISMATCH") await dropDamaged(blobs, packs);
+		throw error;
+	});
 	done?.(false);
 	return { ...written, resolve: packageSet?.resolve };
+}
+
+async function dropDamaged(blobs: BlobFolder, packs: readonly Pack[]): Promise<void> {
+	const names = packs.flatMap((pack) => pack.names);
+	const closed = await closeNames(names, (blob) => blobs.read(blob.digest)).catch(() => new Map<string, Closure>());
+	await blobs.dropDamaged(new Set([...closed.values()].flatMap((closure) => [...closure.blobs.keys()])));
 }
 
 async function fetchSet(request: BundleRequest): Promise<PackageSet | undefined> {

@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
+import { stat } from "node:fs/promises";
 import path from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
+import { layoutInventory } from "../oci/layout.ts";
 import { StageCache } from "../plan/cache.ts";
 import { canonicalJson, sha256Of } from "../plan/canonical.ts";
 import type { SourceHasher } from "../plan/sources.ts";
@@ -81,7 +83,7 @@ async function packId(pack: PackDefinition, context: Omit<PackContext, "work">, 
 			fips,
 			node: process.version,
 			code: { ...(await hasher.digests(CODE)) },
-			inputs: { ...(await hasher.digests(inputs)) },
+			inputs: await inputDigests(pack, inputs, hasher),
 			images,
 			...(pack.source === "packages"
 				? { base, epoch: context.epoch, debs: packageSet?.debs.map((deb) => deb.sha256) ?? [] }
@@ -89,4 +91,14 @@ async function packId(pack: PackDefinition, context: Omit<PackContext, "work">, 
 			...(pack.source === "registry" ? { lock: lock.known(pack.image) ?? null } : {}),
 		}),
 	);
+}
+
+/** Digests of the local files that a pack is made from. The blobs of a layout have theirs in their names. */
+async function inputDigests(pack: PackDefinition, inputs: readonly string[], hasher: SourceHasher) {
+	const [layout] = inputs;
+	if (pack.source !== "oci-layout" || layout === undefined || !(await stat(layout)).isDirectory()) {
+		return { ...(await hasher.digests(inputs)) };
+	}
+	const small = ["index.json", "oci-layout"].map((name) => path.join(layout, name));
+	return { ...(await hasher.digests(small)), blobs: await layoutInventory(layout) };
 }

@@ -55,15 +55,17 @@ export class PackCache {
 	 * Removes entries that no build has used for two weeks, blobs that no entry names, and what killed builds left. Nothing that
 	 * is younger than a day goes, because a build may be about to use it. Answers how many files went.
 	 */
-	async clean(): Promise<number> {
-		const gone = await removeOld(this.#folder, 14 * DAY, () => true);
+	async clean(now: number = Date.now()): Promise<number> {
+		const gone = await removeOld(this.#folder, now - 14 * DAY, () => true);
 		const named = new Set<string>();
 		for (const file of await readdir(this.#folder).catch(() => [])) {
 			const known = await readRecord(path.join(this.#folder, file));
 			for (const { digest } of known?.blobs ?? []) named.add(this.#blobs.path(digest));
 		}
 		const folders = ["", "sha256", "sha512"].map((name) => path.join(this.#blobs.dir, name));
-		const removed = await Promise.all(folders.map((folder) => removeOld(folder, DAY, (file) => !named.has(file))));
+		const removed = await Promise.all(
+			folders.map((folder) => removeOld(folder, now - DAY, (file) => !named.has(file))),
+		);
 		return removed.reduce((sum, count) => sum + count, gone);
 	}
 
@@ -81,12 +83,13 @@ async function readRecord(file: string): Promise<z.infer<typeof record> | undefi
 	}
 }
 
-async function removeOld(folder: string, age: number, wanted: (file: string) => boolean): Promise<number> {
+/** By the change time: a link to an old file is new here. */
+async function removeOld(folder: string, before: number, wanted: (file: string) => boolean): Promise<number> {
 	let removed = 0;
 	for (const name of await readdir(folder).catch(() => [])) {
 		const file = path.join(folder, name);
 		const found = await stat(file).catch(() => undefined);
-		if (found?.isFile() !== true || Date.now() - found.mtimeMs < age || !wanted(file)) continue;
+		if (found?.isFile() !== true || found.ctimeMs > before || !wanted(file)) continue;
 		await rm(file, { force: true });
 		removed++;
 	}
