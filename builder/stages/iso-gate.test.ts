@@ -61,6 +61,8 @@ test("the same files make the same ISO and the same EFI system partition", async
 		...{ size: 1 << 20, label: "ESP", serial: "01234567", epoch: 1_700_000_000 },
 	});
 	expect(await readFile(esp)).toEqual(await readFile(plan.esp));
+	const dates = (await run("mdir", ["-/", "-i", esp, "::/"])).stdout.match(/ \d{4}-\d\d-\d\d /g);
+	expect(new Set(dates)).toEqual(new Set([" 2023-11-14 "]));
 	await writeIso(run, { ...plan, out: again, esp }, () => undefined);
 	expect((await readFile(again)).equals(await readFile(plan.out))).toBe(true);
 });
