@@ -39,9 +39,10 @@ test("as root or through sudo it installs exactly what is missing, and nothing w
 	await program("zstd", "");
 	expect((await setup("test")).exitCode).toBe(0);
 	const calls = await readFile(path.join(bin, "calls"), "utf8");
-	expect(calls).toMatch(/^update .*\ninstall .*umoci docker-registry apache2-utils openssl/);
+	expect(calls).toMatch(/^update .*\ninstall .*umoci docker-registry apache2-utils.* openssl/);
 	expect(calls).not.toContain("zstd");
-	for (const name of ["umoci", "docker-registry", "htpasswd", "openssl"]) await program(name, "");
+	const script = await readFile(path.join(import.meta.dirname, "setup"), "utf8");
+	for (const [, name] of script.matchAll(/^\t\tneed ([a-z0-9._-]+) /gim)) await program(name as string, "");
 	await writeFile(path.join(bin, "calls"), "");
 	expect((await setup("test")).exitCode).toBe(0);
 	expect(await readFile(path.join(bin, "calls"), "utf8")).toBe("");
