@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, stat, utimes, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { Stage } from "../plan/stage.ts";
@@ -80,10 +80,7 @@ async function makeEsp(run: Run, o: Options, tree: string, rootId: string, work:
 		...o.efi.map((name) => [`/EFI/BOOT/${name}`, join(tree, "EFI/BOOT", name)] as const),
 	]);
 	let bytes = 0;
-	for (const file of files.values()) {
-		await utimes(file, o.epoch, o.epoch);
-		bytes += (await stat(file)).size;
-	}
+	for (const file of files.values()) bytes += (await stat(file)).size;
 	const size = Math.ceil((bytes + 512 * 1024) / 2 ** 22) * 2 ** 22;
 	await fatImage(run, image, files, { size, label: "ESP", serial: rootId.slice(0, 8), epoch: o.epoch });
 }

@@ -22,5 +22,5 @@ export async function fatImage(
 	}
 	const sorted = [...folders].sort();
 	if (sorted.length > 0) await run("mmd", ["-i", image, ...sorted.map((folder) => `::${folder}`)], { env });
-	for (const [path, file] of [...files].sort()) await run("mcopy", ["-m", "-i", image, file, `::${path}`], { env });
+	for (const [path, file] of [...files].sort()) await run("mcopy", ["-i", image, file, `::${path}`], { env });
 }
