@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { makeContent, type TestContent } from "../test/support/content.ts";
+import { tempDir } from "../test/support/temp.ts";
 import { type Agent, startAgent } from "./agent.ts";
 import type { KernelLine } from "./load/kernel.ts";
 import { Store } from "./store/store.ts";
@@ -22,7 +22,6 @@ async function start(content: TestContent, extra: object = {}, kernel = HOST): P
 	return agent;
 }
 
-const newDir = () => mkdtemp(join(tmpdir(), "slipway-agent-"));
 const registry = (path: string, init?: RequestInit) => fetch(new URL(path, agent!.state.status.urls.registry!), init);
 const faults = () => agent!.state.status.conditions.filter((c) => !c.ok).map((c) => c.code);
 
@@ -46,7 +45,7 @@ const SETS = [
 ];
 
 test("verifies, loads and serves every name with its exact bytes, and says so everywhere", async () => {
-	const content = await makeContent(await newDir(), SETS);
+	const content = await makeContent(await tempDir(), SETS);
 	const { state } = await start(content);
 	expect(state.status).toMatchObject({ stage: "ready", developmentKey: false, lastError: null });
 	expect(state.status.bundles.map((b) => [b.name, b.state])).toEqual([
@@ -73,7 +72,7 @@ test("verifies, loads and serves every name with its exact bytes, and says so ev
 });
 
 test("a second start rewrites nothing and reads no bundle; a third without a blob loads just that one", async () => {
-	const content = await makeContent(await newDir(), SETS);
+	const content = await makeContent(await tempDir(), SETS);
 	await start(content);
 	const store = join(content.dir, "store", "store");
 	const before = await inodes(store);
@@ -101,7 +100,7 @@ test("a second start rewrites nothing and reads no bundle; a third without a blo
 });
 
 test("a new release replaces the old set as a whole and what it no longer needs is swept", async () => {
-	const dir = await newDir();
+	const dir = await tempDir();
 	const old = await makeContent(dir, [SETS[0]!]);
 	await start(old);
 	await rm(old.content, { recursive: true });
@@ -113,7 +112,7 @@ test("a new release replaces the old set as a whole and what it no longer needs 
 });
 
 test("while a committed set is there, bad new content degrades and does not stop it", async () => {
-	const content = await makeContent(await newDir(), [SETS[1]!]);
+	const content = await makeContent(await tempDir(), [SETS[1]!]);
 	await start(content);
 	await content.writeRelease({
 		version: "2.0.0",
@@ -127,16 +126,16 @@ test("while a committed set is there, bad new content degrades and does not stop
 });
 
 test("names in the store are only shown when today's keys signed them", async () => {
-	const content = await makeContent(await newDir(), [SETS[1]!]);
+	const content = await makeContent(await tempDir(), [SETS[1]!]);
 	await start(content);
-	const other = await makeContent(await newDir(), [SETS[0]!]);
+	const other = await makeContent(await tempDir(), [SETS[0]!]);
 	await start(content, { trust: join(other.dir, "trust.pem") });
 	expect([agent!.state.status.stage, faults()]).toEqual(["failed", ["E_KEY_UNKNOWN", "E_KEY_UNKNOWN"]]);
 	expect((await registry("_catalog")).status).toBe(503);
 });
 
 test("without the medium a committed set is served, and a store that was forged is not", async () => {
-	const content = await makeContent(await newDir(), [SETS[1]!]);
+	const content = await makeContent(await tempDir(), [SETS[1]!]);
 	await start(content);
 	await rm(content.content, { recursive: true });
 	await start(content);
@@ -161,7 +160,7 @@ test("without the medium a committed set is served, and a store that was forged 
 });
 
 test("a blob that went bad on disk is never served whole, and is loaded again from the medium", async () => {
-	const content = await makeContent(await newDir(), [SETS[0]!]);
+	const content = await makeContent(await tempDir(), [SETS[0]!]);
 	await start(content);
 	const layer = content.bundles[0]!.index.blobs.find((b) => b.size === 3_000_000)!;
 	const store = await Store.open(join(content.dir, "store", "store"));
@@ -185,7 +184,7 @@ test("a blob that went bad on disk is never served whole, and is loaded again fr
 });
 
 test("an optional bundle may be absent: degraded, and the rest is served", async () => {
-	const content = await makeContent(await newDir(), SETS);
+	const content = await makeContent(await tempDir(), SETS);
 	const [core, apps] = content.release.bundles;
 	await content.writeRelease({ bundles: [core!, { ...apps!, required: false }] });
 	await rm(content.bundles[1]!.path);
@@ -197,13 +196,13 @@ test("an optional bundle may be absent: degraded, and the rest is served", async
 
 test("everything signed with a development key says so", async () => {
 	const { testSigner } = await import("../test/support/bundles.ts");
-	await start(await makeContent(await newDir(), [SETS[1]!], testSigner({ development: true })));
+	await start(await makeContent(await tempDir(), [SETS[1]!], testSigner({ development: true })));
 	expect(agent!.state.status.developmentKey).toBe(true);
 });
 
 test("on an appliance the medium's signed list is checked too, each file when the boot menu asked for it", async () => {
 	const rootId = "e".repeat(64);
-	const content = await makeContent(await newDir(), [SETS[1]!]);
+	const content = await makeContent(await tempDir(), [SETS[1]!]);
 	const kernel = (root: string, checkMedium: boolean) => ({ rootId: root, checkMedium });
 	await mkdir(join(content.dir, ".disk"));
 	await mkdir(join(content.dir, "live"));

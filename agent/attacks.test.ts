@@ -1,10 +1,10 @@
-import { appendFile, copyFile, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { appendFile, copyFile, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { signatureName } from "../bundle/signature-file.ts";
 import { type TestSigner, testSigner, writeSignature } from "../test/support/bundles.ts";
 import { makeContent, type TestContent } from "../test/support/content.ts";
+import { tempDir } from "../test/support/temp.ts";
 import { type Agent, type Facts, startAgent } from "./agent.ts";
 
 /** Content that must not be loaded: each kind has its code in the status, and no name is visible to anybody. */
@@ -34,9 +34,8 @@ afterEach(async () => {
 	agent = undefined;
 });
 
-const newDir = () => mkdtemp(join(tmpdir(), "slipway-attack-"));
 const newContent = async (signer?: TestSigner) =>
-	makeContent(await newDir(), [{ refs: [REF], layers: [2_500_000, 900], input: { name: "core" } }], signer);
+	makeContent(await tempDir(), [{ refs: [REF], layers: [2_500_000, 900], input: { name: "core" } }], signer);
 
 /** Starts an agent on the content and expects refusal: the codes, no name by any way of asking, nothing committed. */
 async function refused(
@@ -109,7 +108,7 @@ test("a bundle of an unknown key, in a release of a trusted one", async () => {
 test("a bundle that is not in the release, though rightly signed", async () => {
 	const content = await newContent();
 	const extra = await makeContent(
-		await newDir(),
+		await tempDir(),
 		[{ refs: ["evil.local/a/b:1"], input: { name: "extra" } }],
 		content.signer,
 	);
@@ -142,7 +141,7 @@ test("a changed release, and a release for another root image", async () => {
 test("a bundle without FIPS on a FIPS box, and a bundle for another architecture", async () => {
 	await refused(await newContent(), ["E_FIPS_MIX"], FIPS_BOX, FIPS_HOST);
 	const foreign = process.arch === "arm64" ? "amd64" : "arm64";
-	const elsewhere = await makeContent(await newDir(), [{ refs: [REF], input: { name: "core", arch: foreign } }]);
+	const elsewhere = await makeContent(await tempDir(), [{ refs: [REF], input: { name: "core", arch: foreign } }]);
 	await refused(elsewhere, ["E_TARGET"]);
 });
 

@@ -1,12 +1,12 @@
-import { mkdtemp, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { SlipwayErrors } from "../../bundle/errors.ts";
+import { tempDir } from "../../test/support/temp.ts";
 import { readConfig } from "./read.ts";
 
 async function read(text: string) {
-	const file = join(await mkdtemp(join(tmpdir(), "slipway-config-")), "agent.yaml");
+	const file = join(await tempDir(), "agent.yaml");
 	await writeFile(file, text);
 	return readConfig(file);
 }

@@ -1,8 +1,8 @@
-import { mkdtemp, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { applianceConfig } from "../../bundle/appliance.ts";
+import { tempDir } from "../../test/support/temp.ts";
 import { type FipsView, fipsFault, fipsStatus } from "./fips.ts";
 import { type Hardware, probe, readHardware } from "./probe.ts";
 import { missingRequirements } from "./requirements.ts";
@@ -43,7 +43,7 @@ test("the probe sees this machine, and a recorded one is used instead", async ()
 	expect(here.cores).toBeGreaterThan(0);
 	expect(here.memoryMiB).toBeGreaterThan(256);
 	expect(here.cpuFlags.length).toBeGreaterThan(3);
-	const run = await mkdtemp(join(tmpdir(), "slipway-hardware-"));
+	const run = await tempDir();
 	await writeFile(join(run, "hardware.json"), JSON.stringify({ ...hardware, cores: 77 }));
 	expect((await readHardware(run)).cores).toBe(77);
 });

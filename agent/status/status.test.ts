@@ -1,9 +1,9 @@
-import { mkdtemp, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { request } from "node:http";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
+import { tempDir } from "../../test/support/temp.ts";
 import { consoleLines } from "../console/lines.ts";
 import { listen } from "../http/app.ts";
 import { writeStatusFile } from "./file.ts";
@@ -44,7 +44,7 @@ afterAll(() => app.close());
 const get = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${port}${path}`, init);
 
 test("the same failure reads the same in status, readyz, metrics, page, console and file", async () => {
-	const run = await mkdtemp(join(tmpdir(), "slipway-run-"));
+	const run = await tempDir();
 	const flush = await writeStatusFile(state, run);
 	state.fail(
 		"content",

@@ -1,9 +1,8 @@
 import type { FileHandle } from "node:fs/promises";
-import { mkdtemp } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { makeContent } from "../../test/support/content.ts";
+import { tempDir } from "../../test/support/temp.ts";
 import { startAgent } from "../agent.ts";
 
 /**
@@ -47,7 +46,7 @@ const at = (op: Partial<Op>, from = 0) =>
 	log.findIndex((o, i) => i >= from && Object.entries(op).every(([key, value]) => o[key as keyof Op] === value));
 
 test("data before names, names before folders, everything before the catalog", async () => {
-	const content = await makeContent(await mkdtemp(join(tmpdir(), "slipway-durable-")), [
+	const content = await makeContent(await tempDir(), [
 		{ refs: ["a.local/b/one:1", "a.local/b/two:2"], layers: [2_500_000, 10], input: { name: "one" } },
 		{ refs: ["a.local/c/three:3"], input: { name: "two" } },
 	]);

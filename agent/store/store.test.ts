@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from "node:crypto";
-import { appendFile, chmod, mkdtemp, readdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { appendFile, chmod, readdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { beforeEach, expect, test } from "vitest";
+import { tempDir } from "../../test/support/temp.ts";
 import { checkSpace } from "../load/space.ts";
 import { volume } from "./files.ts";
 import { Ingest } from "./ingest.ts";
@@ -14,7 +14,7 @@ import { Store } from "./store.ts";
 
 let folder = "";
 beforeEach(async () => {
-	folder = await mkdtemp(join(tmpdir(), "slipway-store-"));
+	folder = await tempDir();
 });
 
 function blob(size: number, algorithm = "sha256") {

@@ -1,14 +1,14 @@
 import { execFileSync } from "node:child_process";
-import { mkdtemp, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { createServer, get } from "node:https";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { tempDir } from "../../test/support/temp.ts";
 import { deviceCertificate } from "./certificate.ts";
 
 test("made once, kept, and made again with the same key when an address is new", async () => {
-	const folder = join(await mkdtemp(join(tmpdir(), "slipway-tls-")), "tls");
+	const folder = join(await tempDir(), "tls");
 	const first = await deviceCertificate(folder, ["localhost", "127.0.0.1", "::1"]);
 	expect(await deviceCertificate(folder, ["localhost", "127.0.0.1"])).toEqual(first);
 	const second = await deviceCertificate(folder, ["localhost", "192.0.2.9"]);
@@ -29,7 +29,7 @@ test("made once, kept, and made again with the same key when an address is new",
 });
 
 test("a TLS client that trusts the certificate accepts the server", async () => {
-	const folder = await mkdtemp(join(tmpdir(), "slipway-tls-"));
+	const folder = await tempDir();
 	const { key, cert } = await deviceCertificate(folder, ["localhost", "127.0.0.1"]);
 	const server = createServer({ key, cert }, (_request, response) => response.end("ok"));
 	await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

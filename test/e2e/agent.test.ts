@@ -1,13 +1,13 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeAll, expect, test } from "vitest";
 import { signatureName } from "../../bundle/signature-file.ts";
 import { makeContent, type TestContent } from "../support/content.ts";
+import { tempDir } from "../support/temp.ts";
 
 /** The agent as a user starts it, `./slipway agent --config FILE`, judged by skopeo, curl and kill -9. */
 
@@ -64,7 +64,7 @@ const sha256 = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex
 
 let content: TestContent;
 beforeAll(async () => {
-	const dir = await mkdtemp(join(tmpdir(), "slipway-e2e-agent-"));
+	const dir = await tempDir();
 	content = await makeContent(dir, [
 		{ refs: REFS, layers: [12_000_000, 4_000_000, 100], input: { name: "core" } },
 		{ refs: ["slipway.local/apps/app:1"], compressible: true, layers: [20_000_000], input: { name: "apps" } },
@@ -76,7 +76,7 @@ test("skopeo copies every image from the agent's registry with its digest and by
 	await ready(status);
 	for (const { names } of content.bundles) {
 		for (const { ref, digest } of names) {
-			const out = await mkdtemp(join(tmpdir(), "slipway-e2e-copy-"));
+			const out = await tempDir();
 			const source = `docker://127.0.0.1:${registry}/${ref}`;
 			await run("skopeo", ["copy", "--preserve-digests", "--src-tls-verify=false", source, `dir:${out}`]);
 			expect(`sha256:${sha256(await readFile(join(out, "manifest.json")))}`).toBe(digest);
@@ -223,7 +223,7 @@ test("errors on the command line: code, place, next step and exit code, no stack
 });
 
 test("a bundle without its signature: the agent stays up, tells why, and serves no name", async () => {
-	const dir = await mkdtemp(join(tmpdir(), "slipway-e2e-agent-"));
+	const dir = await tempDir();
 	const bad = await makeContent(dir, [{ refs: [REFS[0]!] }]);
 	await rm(signatureName(bad.bundles[0]!.path));
 	const { registry, status } = await start(bad);
