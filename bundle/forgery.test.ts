@@ -127,6 +127,16 @@ describe("index", () => {
 		await refused("E_NAME_SET", index(add));
 	});
 
+	test("nothing of a wrong layout reaches the caller: it is seen before onIndex", async () => {
+		const path = await forgeBundle(good, {
+			index: (i) => {
+				i.files[1]!.sha256 = "0".repeat(64);
+			},
+		});
+		const onIndex = () => expect.fail("too early");
+		await expect(verifyBundle(path, good.trust, { onIndex })).rejects.toMatchObject({ code: "E_DIGEST_MISMATCH" });
+	});
+
 	test("another payload type, as of a release signed with the same key", async () => {
 		await refused("E_SIG_CONTEXT", { payloadType: "application/vnd.slipway.content-release.v1+json" });
 	});
