@@ -38,6 +38,8 @@ export function mmdebstrapArgs(o: Mmdebstrap): string[] {
 		`--variant=${o.variant}`,
 		`--architectures=${o.arch}`,
 		`--keyring=${o.keyring}`,
+		// apt and dpkg say what they do: progress counts it, and a failure shows its reason.
+		"--verbose",
 		...(o.include.length === 0 ? [] : [`--include=${o.include.join(",")}`]),
 		...APT.map((line) => `--aptopt=${line}`),
 		...EXCLUDES.map((path) => `--dpkgopt=path-exclude=${path}`),
