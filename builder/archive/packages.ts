@@ -3,7 +3,7 @@ import type { Base, Profile } from "../profile/schema.ts";
 type Arch = "amd64" | "arm64";
 
 /** What attaching a root to Ubuntu Pro needs; the client is purged again when it is done. */
-const PRO_TOOLS = ["apt", "ca-certificates", "ubuntu-pro-client"];
+export const PRO_TOOLS = ["apt", "ca-certificates", "ubuntu-pro-client"];
 
 /**
  * Packages that the root image is asked to hold (what they depend on comes by itself), sorted. Packages that only an Ubuntu Pro

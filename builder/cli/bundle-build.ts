@@ -7,6 +7,7 @@ import { type BundleDefinition, loadBundleDefinition } from "../packs/definition
 import { registryAccess } from "../packs/registry/access.ts";
 import { buildReleaseSet } from "../packs/release-set.ts";
 import { sourceEpoch } from "../plan/epoch.ts";
+import { readSecret } from "../plan/secrets.ts";
 import { formatBytes } from "../plan/space.ts";
 import { loadBase } from "../profile/base.ts";
 import { loadProfile } from "../profile/load.ts";
@@ -53,15 +54,18 @@ export async function bundleBuild(
 		passphraseFile: given("SIGNING_KEY_PASSPHRASE_FILE"),
 	});
 	const registry = await registryAccess(process.env);
+	const masked = [...registry.secrets];
+	const token = await readSecret("proToken", process.env, (text) => masked.push(text));
 	const log = await freshLog(cacheDir, definition);
 	const run: Run = (file, args, more = {}) =>
-		plainRun(file, args, { log, signal, ...more, secrets: [...registry.secrets, ...(more.secrets ?? [])] });
+		plainRun(file, args, { log, signal, ...more, secrets: [...masked, ...(more.secrets ?? [])] });
 	const steps = new Steps(await openMonitor(process.stderr), stepCount(definition));
 	const request = {
 		...{ root, definition, ...target, epoch, signer, cacheDir, registry, run, signal },
 		versionSuffix: signer.development ? `-dev.${epoch}` : "",
 		mirror: options.mirror,
 		keyring: options.keyring,
+		proTokenFile: token?.file,
 		refresh: options.refresh === true,
 		updateLock: options.updateLock === true,
 		onStep: steps.begin,

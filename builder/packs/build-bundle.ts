@@ -38,6 +38,8 @@ export interface BundleRequest {
 	readonly keyring: string | undefined;
 	/** Package set that must be used again (an inputs file's). */
 	readonly pinned?: ArchiveResolve | undefined;
+	/** File with a token of Ubuntu Pro, for bases whose FIPS packages need one. */
+	readonly proTokenFile?: string | undefined;
 	/** Ask the archive again, and build packs again, although answers are kept. */
 	readonly refresh: boolean;
 	/** Resolve tags again and rewrite the lock. */
@@ -120,7 +122,8 @@ async function fetchSet(request: BundleRequest): Promise<PackageSet | undefined>
 	const packages = archivePackages(definition.packs, base, fips);
 	if (packages.length === 0) return undefined;
 	const done = request.onStep?.("archive", `Fetch packages of ${base.title}`);
-	const wanted = { base, arch, packages, mirror, keyring, cacheDir, refresh, pinned };
+	const proTokenFile = needsToken(request) ? request.proTokenFile : undefined;
+	const wanted = { base, arch, packages, mirror, keyring, cacheDir, refresh, pinned, proTokenFile };
 	const { set, kept } = await fetchPackages(run, wanted, signal === undefined ? {} : { signal });
 	done?.(kept);
 	return set;
@@ -170,13 +173,17 @@ async function buildPacks(
 	return definition.packs.map((pack) => results.get(pack.name)!);
 }
 
-function checkBase({ definition, base, arch, fips, mirror }: BundleRequest): void {
+function checkBase(request: BundleRequest): void {
+	const { definition, base, arch, fips } = request;
 	if (!base.arch.includes(arch)) throw new SlipwayError("E_ARCH_BASE", `${base.title} is not offered for ${arch}.`);
 	if (!fips || !definition.packs.some((pack) => pack.source === "packages")) return;
 	if (base.fips === null) throw new SlipwayError("E_FIPS_BASE", `${base.title} has no FIPS provider for images.`);
-	if (base.fips.proToken && mirror === undefined) {
-		throw new SlipwayError("E_PRO_TOKEN", `FIPS images from ${base.title} need packages of its restricted archive.`, {
-			next: "Set MIRROR= to a mirror that has them, or build the laboratory base with BASE=debian-13.",
-		});
+	if (needsToken(request) && (request.proTokenFile ?? "") === "") {
+		throw new SlipwayError("E_PRO_TOKEN", `FIPS images from ${base.title} need packages of its restricted archive.`);
 	}
+}
+
+/** A mirror of one's own may have the restricted packages; then no token is needed for it. */
+function needsToken({ base, fips, mirror }: BundleRequest): boolean {
+	return fips && base.fips?.proToken === true && mirror === undefined;
 }

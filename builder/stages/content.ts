@@ -86,7 +86,7 @@ export const content: Stage<Options> = {
 		...["builder/packs", "builder/oci", "bundle", "package-lock.json"].map((path) => join(build.root, path)),
 		...build.bundles.flatMap(definitionSources),
 	],
-	secrets: ["registryAuth"],
+	secrets: ["registryAuth", "proToken"],
 	space: () => 2_000_000_000,
 	async run(context) {
 		const { build, options: o, out } = context;
@@ -130,6 +130,7 @@ async function buildOne(
 	const { options: o, run, signal, progress, log } = context;
 	// Read through the context too, so that what is in it is masked in the log.
 	await context.secret("registryAuth");
+	const token = await context.secret("proToken");
 	return await buildBundle({
 		root: build.root,
 		definition,
@@ -144,6 +145,7 @@ async function buildOne(
 		mirror: build.mirror,
 		keyring: build.keyring,
 		pinned: o.pins[definition.name],
+		proTokenFile: token?.file,
 		refresh: build.refresh,
 		registry: await registryAccess(process.env),
 		run,

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Run by mmdebstrap before the last hook, for bases whose FIPS packages need a token of Ubuntu Pro: attach, install, detach, and leave
 # no trace of the token, all in one step. Takes SLIPWAY_PRO_TOKEN_FILE, SLIPWAY_PRO_SERVICE (fips or fips-updates) and
-# SLIPWAY_PRO_PACKAGES.
+# SLIPWAY_PRO_PACKAGES. With SLIPWAY_PRO_DOWNLOAD they are not installed: the packages, with all that an empty root would need, and
+# the signed Release files go to that folder of the host.
 set -eu
 root=$1
 config=$root/run/slipway-pro.yaml
@@ -36,7 +37,16 @@ in_root pro enable --access-only --assume-yes "$SLIPWAY_PRO_SERVICE"
 in_root apt-get update
 # The list is of words without blanks or wildcards, checked by the schema.
 # shellcheck disable=SC2086
-in_root apt-get install --yes --no-install-recommends --allow-downgrades $SLIPWAY_PRO_PACKAGES
+if [ -n "${SLIPWAY_PRO_DOWNLOAD-}" ]; then
+	mkdir -p "$root/var/cache/slipway/partial" "$SLIPWAY_PRO_DOWNLOAD/archives" "$SLIPWAY_PRO_DOWNLOAD/lists"
+	: >"$root/var/cache/slipway/status"
+	in_root apt-get install --download-only --yes --no-install-recommends -o APT::Sandbox::User=root \
+		-o Dir::State::status=/var/cache/slipway/status -o Dir::Cache::archives=/var/cache/slipway $SLIPWAY_PRO_PACKAGES
+	cp "$root"/var/cache/slipway/*.deb "$SLIPWAY_PRO_DOWNLOAD/archives"
+	cp "$root"/var/lib/apt/lists/*Release "$SLIPWAY_PRO_DOWNLOAD/lists"
+else
+	in_root apt-get install --yes --no-install-recommends --allow-downgrades $SLIPWAY_PRO_PACKAGES
+fi
 in_root pro detach --assume-yes
 in_root apt-get purge --yes ubuntu-pro-client
 scrub

@@ -72,6 +72,23 @@ test("the token attaches the root, brings the packages, and is nowhere afterward
 	]);
 });
 
+test("for images the packages are fetched, not installed, and the token stays behind", async () => {
+	const { root, env, log } = await fakeRoot();
+	await mkdir(join(root, "var/lib/apt/lists"), { recursive: true });
+	await mkdir(join(root, "var/cache/slipway"), { recursive: true });
+	await writeFile(join(root, "var/lib/apt/lists/esm_InRelease"), "Codename: jammy\n");
+	await writeFile(join(root, "var/cache/slipway/openssl-fips-module-3_1_amd64.deb"), "package");
+	const out = join(root, "../out");
+	const { stdout, stderr } = await run("/bin/sh", [HOOK, root], { env: { ...env, SLIPWAY_PRO_DOWNLOAD: out } });
+	expect(await readdir(join(out, "archives"))).toEqual(["openssl-fips-module-3_1_amd64.deb"]);
+	expect(await readdir(join(out, "lists"))).toEqual(["esm_InRelease"]);
+	expect([...(await leaks(root)), ...(await leaks(out))]).toEqual([]);
+	expect(stdout + stderr).not.toContain(TOKEN);
+	const calls = await readFile(log, "utf8");
+	expect(calls).toMatch(/^apt-get install --download-only .*status=.* linux-image-fips openssl-fips-module-3$/m);
+	expect(calls).toContain("pro detach --assume-yes");
+});
+
 test("a token left in a place that nobody thought of stops the build", async () => {
 	const { root, env } = await fakeRoot(`mkdir -p "$root/opt"; echo x${TOKEN}x >"$root/opt/new-place"`);
 	await expect(run("/bin/sh", [HOOK, root], { env })).rejects.toMatchObject({

@@ -6,12 +6,11 @@ import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { SlipwayError } from "../../../bundle/errors.ts";
 import { type ArchiveResolve, archiveResolve, parseRelease } from "../../archive/resolve.ts";
-import { aptSources, findKeyring } from "../../archive/sources.ts";
 import { StageCache } from "../../plan/cache.ts";
 import type { Base } from "../../profile/schema.ts";
 import { debFields } from "../../tools/dpkg.ts";
-import { mmdebstrap } from "../../tools/mmdebstrap.ts";
 import type { Run, RunOptions } from "../../tools/run.ts";
+import { ask } from "./ask.ts";
 
 /** A downloaded package: its control fields and the file, by digest. */
 const deb = z.strictObject({
@@ -38,6 +37,8 @@ export interface FetchRequest {
 	readonly refresh: boolean;
 	/** Versions of an earlier build that must be used again. */
 	readonly pinned?: ArchiveResolve | undefined;
+	/** Token of Ubuntu Pro, for packages of its restricted archive. */
+	readonly proTokenFile?: string | undefined;
 }
 
 export function debPath(cacheDir: string, sha256: string): string {
@@ -77,28 +78,8 @@ export async function fetchPackages(
 }
 
 async function download(run: Run, request: FetchRequest, work: string, options: RunOptions) {
-	const { base, arch, packages, pinned } = request;
-	const keyring = await findKeyring(base, request.keyring);
-	const hooks = [`--extract-hook=copy-out /var/cache/apt/archives /var/lib/apt/lists ${quoted(work)}`];
-	if (pinned !== undefined) {
-		await writeFile(path.join(work, "pins"), preferences(pinned));
-		hooks.push(`--setup-hook=copy-in ${quoted(path.join(work, "pins"))} /etc/apt/preferences.d`);
-	}
-	await mmdebstrap(
-		run,
-		{
-			suite: base.suite,
-			arch,
-			variant: "extract",
-			include: packages,
-			sources: aptSources(base, arch, request.mirror),
-			keyring,
-			target: "/dev/null",
-			options: ["--format=null", ...hooks],
-		},
-		0,
-		{ ...options, env: { ...options.env, TMPDIR: work } },
-	);
+	const { base, pinned } = request;
+	await ask(run, request, work, options);
 	const archives = path.join(work, "archives");
 	const names = (await readdir(archives)).filter((name) => name.endsWith(".deb")).sort();
 	const found = await Promise.all(names.map(async (name) => await describe(run, path.join(archives, name), options)));
@@ -133,18 +114,6 @@ async function describe(run: Run, file: string, options: RunOptions): Promise<{ 
 	return { file, deb: { name, version, arch, sha256: hash.digest("hex"), fields } };
 }
 
-/** mmdebstrap splits a hook into words as a shell would. */
-function quoted(word: string): string {
-	return `'${word.replaceAll("'", "'\\''")}'`;
-}
-
-/** apt preferences that prefer these versions to any other, older ones included. */
-function preferences(pinned: ArchiveResolve): string {
-	return Object.entries(pinned.packages)
-		.map(([name, version]) => `Package: ${name}\nPin: version ${version}\nPin-Priority: 1001\n`)
-		.join("\n");
-}
-
 function checkPins(versions: Record<string, string>, pinned: ArchiveResolve | undefined, base: Base): void {
 	if (pinned === undefined) return;
 	const changed = Object.entries(versions).filter(([name, version]) => pinned.packages[name] !== version);
@@ -169,8 +138,8 @@ async function allThere(cacheDir: string, set: PackageSet): Promise<boolean> {
 }
 
 function requestId({ base, arch, packages, mirror, pinned }: FetchRequest): string {
-	const { name, suite, components, archive } = base;
+	const { name, suite, components, archive, fips } = base;
 	const pins = pinned === undefined ? "" : { inRelease: pinned.inRelease, packages: pinned.packages };
-	const asked = [name, suite, components, archive, arch, [...packages].sort(), mirror ?? "", pins];
+	const asked = [name, suite, components, archive, fips, arch, [...packages].sort(), mirror ?? "", pins];
 	return createHash("sha256").update(JSON.stringify(asked)).digest("hex");
 }

@@ -1,0 +1,64 @@
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
+import { PRO_TOOLS } from "../../archive/packages.ts";
+import type { ArchiveResolve } from "../../archive/resolve.ts";
+import { aptSources, findKeyring } from "../../archive/sources.ts";
+import { type Mmdebstrap, mmdebstrap } from "../../tools/mmdebstrap.ts";
+import type { Run, RunOptions } from "../../tools/run.ts";
+import type { FetchRequest } from "./archive.ts";
+
+const PRO_HOOK = path.resolve(import.meta.dirname, "../../stages/pro-hook.sh");
+
+/**
+ * Lets mmdebstrap fetch the packages and all that they need in an empty root into `<work>/archives`, and the archive's signed
+ * Release files into `<work>/lists`. Nothing is installed, except, with a token, the vendor's client in a root that is thrown
+ * away. Errors: those of mmdebstrap(), E_KEYRING.
+ */
+export async function ask(run: Run, request: FetchRequest, work: string, options: RunOptions): Promise<void> {
+	const { base, arch, packages, pinned, proTokenFile } = request;
+	const hooks: string[] = [];
+	if (pinned !== undefined) {
+		await writeFile(path.join(work, "pins"), preferences(pinned));
+		hooks.push(`--setup-hook=copy-in ${quoted(path.join(work, "pins"))} /etc/apt/preferences.d`);
+	}
+	const common = {
+		...{ suite: base.suite, arch, target: "/dev/null" },
+		sources: aptSources(base, arch, request.mirror),
+		keyring: await findKeyring(base, request.keyring),
+	};
+	const fetched: Mmdebstrap =
+		proTokenFile === undefined
+			? { ...common, variant: "extract", include: packages, options: ["--format=null", ...hooks, copyOut(work)] }
+			: {
+					...{ ...common, variant: "essential", include: PRO_TOOLS },
+					options: ["--format=null", ...hooks, `--customize-hook=${PRO_HOOK}`],
+				};
+	const token = proTokenFile === undefined ? {} : proEnv(request, proTokenFile, work);
+	await mmdebstrap(run, fetched, 0, { ...options, env: { ...options.env, ...token, TMPDIR: work } });
+}
+
+function copyOut(work: string): string {
+	return `--extract-hook=copy-out /var/cache/apt/archives /var/lib/apt/lists ${quoted(work)}`;
+}
+
+/** What the hook takes: the token goes to it as a file's name, and nowhere else. */
+function proEnv({ base, packages }: FetchRequest, tokenFile: string, work: string): Record<string, string> {
+	return {
+		SLIPWAY_PRO_TOKEN_FILE: tokenFile,
+		SLIPWAY_PRO_SERVICE: base.fips?.stream ?? "",
+		SLIPWAY_PRO_PACKAGES: packages.join(" "),
+		SLIPWAY_PRO_DOWNLOAD: work,
+	};
+}
+
+/** mmdebstrap splits a hook into words as a shell would. */
+function quoted(word: string): string {
+	return `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** apt preferences that prefer these versions to any other, older ones included. */
+function preferences(pinned: ArchiveResolve): string {
+	return Object.entries(pinned.packages)
+		.map(([name, version]) => `Package: ${name}\nPin: version ${version}\nPin-Priority: 1001\n`)
+		.join("\n");
+}
