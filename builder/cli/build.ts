@@ -24,7 +24,12 @@ export async function build(
 	const request = { root, profile: profile as string, ...options, env: process.env };
 	const checked = await checkProfile(request);
 	checkToken(checked, process.env);
-	const prepared = await prepareBuild(request, checked, { offline: false, signal });
+	const known = options.refresh === true ? undefined : await prepareBuild(request, checked, { offline: true });
+	if (known === undefined) {
+		checkRoot();
+		process.stderr.write(`Asking the archive of ${checked.base.title} which packages it has.\n`);
+	}
+	const prepared = known ?? (await prepareBuild(request, checked, { offline: false, signal }));
 	const plan = await planBuild(prepared, STAGES);
 	if (plan.stages.some((stage) => stage.cached === undefined)) checkRoot();
 	for (const note of notes(checked, prepared)) process.stderr.write(`${note}\n`);
@@ -37,7 +42,13 @@ export async function build(
 	const files = await listFiles(folder);
 	const seconds = (performance.now() - started) / 1000;
 	print(
-		() => `${[displayPath(folder), ...files.map((file) => `  ${file.name}  ${formatBytes(file.size)}`)].join("\n")}\n`,
+		() =>
+			[
+				displayPath(folder),
+				...files.map((file) => `  ${file.name}  ${formatBytes(file.size)}`),
+				`Check it with: sh ${displayPath(folder)}/verify.sh`,
+				"",
+			].join("\n"),
 		() => ({
 			profile: prepared.profile.name,
 			base: prepared.base.name,

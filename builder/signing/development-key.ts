@@ -1,20 +1,31 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { chmod, link, mkdir, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { SlipwayError } from "../../bundle/errors.ts";
 import { DEVELOPMENT_MARK } from "../../bundle/trust.ts";
 import { giveToCaller } from "./caller.ts";
 
 /**
  * Path of the project's development key, which is made on first use: ECDSA P-256 in `.keys/`, readable by its owner only. Two
- * builds that make it at once agree on one.
+ * builds that make it at once agree on one. Errors: E_KEY_MISSING when it is another user's.
  */
 export async function developmentKey(root: string): Promise<string> {
 	const folder = path.join(root, ".keys");
 	const file = path.join(folder, "development.pem");
-	if (await isFile(file)) {
+	try {
+		if (!(await isFile(file))) await makeKey(folder, file);
 		await chmod(file, 0o600);
 		return file;
+	} catch (error) {
+		if (!["EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+		throw new SlipwayError("E_KEY_MISSING", `The development key in ${folder} belongs to another user.`, {
+			next: "Run this with sudo, or set SIGNING_KEY=.",
+			cause: error,
+		});
 	}
+}
+
+async function makeKey(folder: string, file: string): Promise<void> {
 	await mkdir(folder, { recursive: true, mode: 0o700 });
 	await chmod(folder, 0o700);
 	const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -34,12 +45,15 @@ export async function developmentKey(root: string): Promise<string> {
 		await rm(temporary, { force: true });
 	}
 	await giveToCaller(folder, file);
-	return file;
 }
 
+/** Throws when the folder may not be looked into: that is not the same as an absent file. */
 async function isFile(file: string): Promise<boolean> {
 	return stat(file).then(
 		(found) => found.isFile(),
-		() => false,
+		(error: NodeJS.ErrnoException) => {
+			if (error.code === "ENOENT") return false;
+			throw error;
+		},
 	);
 }
