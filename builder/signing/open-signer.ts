@@ -25,7 +25,6 @@ export async function openSigner(options: SignerOptions): Promise<Signer> {
 	const { key, public: publicKey, publicPem, development } = await loadPrivateKey(file, options.passphraseFile);
 	const { keyId } = publicKey;
 	const cache = new SignatureCache(path.join(options.cacheDir, "signatures", keyId));
-	const used = new Map<string, string>();
 	const sign: Signer["sign"] = async (digest, open) => {
 		let signature = await cache.find(digest);
 		if (signature === undefined || !isSignatureForm(publicKey, signature)) {
@@ -33,16 +32,14 @@ export async function openSigner(options: SignerOptions): Promise<Signer> {
 			for await (const chunk of open()) signing.update(chunk);
 			signature = await cache.keep(digest, signing.sign(key));
 		}
-		used.set(digest, signature.toString("base64"));
 		return signature;
 	};
-	return { keyId, publicKeyPem: publicPem, development, sign, used: () => used };
+	return { keyId, publicKeyPem: publicPem, development, sign };
 }
 
 /** Hands out the signatures of an inputs file, each after a check that it is one for these bytes. */
 function replayingSigner(inputs: Inputs): Signer {
 	const publicKey = loadPublicKey(inputs.publicKey);
-	const used = new Map<string, string>();
 	const sign: Signer["sign"] = async (digest, open) => {
 		const known = inputs.signatures[digest];
 		if (known === undefined) {
@@ -55,7 +52,6 @@ function replayingSigner(inputs: Inputs): Signer {
 		if (!(await fits(publicKey, signature, open))) {
 			throw new SlipwayError("E_INPUTS", `The inputs file's signature for sha256:${digest} is not valid.`);
 		}
-		used.set(digest, known);
 		return signature;
 	};
 	return {
@@ -63,7 +59,6 @@ function replayingSigner(inputs: Inputs): Signer {
 		publicKeyPem: inputs.publicKey,
 		development: inputs.development,
 		sign,
-		used: () => used,
 	};
 }
 

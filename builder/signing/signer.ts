@@ -11,6 +11,4 @@ export interface Signer {
 	 * Errors: E_KEY_MISSING when it is not known and there is no private key.
 	 */
 	sign(digest: string, open: () => AsyncIterable<Uint8Array>): Promise<Buffer>;
-	/** Every signature handed out so far, by the digest signed, for X.inputs.json. Base64. */
-	used(): ReadonlyMap<string, string>;
 }

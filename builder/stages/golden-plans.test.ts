@@ -65,7 +65,6 @@ async function fakeBuild(name: string, baseName: string): Promise<Build> {
 		publicKeyPem: "(public key)",
 		development: false,
 		sign: async () => Buffer.alloc(0),
-		used: () => new Map(),
 	};
 	return {
 		...{
