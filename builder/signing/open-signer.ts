@@ -18,7 +18,7 @@ export interface SignerOptions {
 	readonly inputs?: Inputs | undefined;
 }
 
-/** Errors: E_KEY_MISSING, E_KEY_WEAK, E_INPUTS when the inputs file is for another key than SIGNING_KEY. */
+/** Errors: E_KEY_MISSING, E_KEY_WEAK; when signing with an inputs file, E_KEY_MISSING and E_INPUTS. */
 export async function openSigner(options: SignerOptions): Promise<Signer> {
 	if (options.inputs !== undefined) return replayingSigner(options.inputs);
 	const file = options.signingKey ?? (await developmentKey(options.root));
@@ -26,13 +26,11 @@ export async function openSigner(options: SignerOptions): Promise<Signer> {
 	const { keyId } = publicKey;
 	const cache = new SignatureCache(path.join(options.cacheDir, "signatures", keyId));
 	const sign: Signer["sign"] = async (digest, open) => {
-		let signature = await cache.find(digest);
-		if (signature === undefined || !isSignatureForm(publicKey, signature)) {
-			const signing = createSign("sha256");
-			for await (const chunk of open()) signing.update(chunk);
-			signature = await cache.keep(digest, signing.sign(key));
-		}
-		return signature;
+		const known = await cache.find(digest, (signature) => isSignatureForm(publicKey, signature));
+		if (known !== undefined) return known;
+		const signing = createSign("sha256");
+		for await (const chunk of open()) signing.update(chunk);
+		return cache.keep(digest, signing.sign(key));
 	};
 	return { keyId, publicKeyPem: publicPem, development, sign };
 }

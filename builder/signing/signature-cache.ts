@@ -10,8 +10,13 @@ export class SignatureCache {
 		this.#folder = folder;
 	}
 
-	async find(digest: string): Promise<Buffer | undefined> {
-		return readFile(path.join(this.#folder, digest)).catch(() => undefined);
+	/** The signature that counts for a digest; one that is not well-formed is removed. */
+	async find(digest: string, isWhole: (signature: Buffer) => boolean): Promise<Buffer | undefined> {
+		const file = path.join(this.#folder, digest);
+		const signature = await readFile(file).catch(() => undefined);
+		if (signature === undefined || isWhole(signature)) return signature;
+		await rm(file);
+		return undefined;
 	}
 
 	/** Keeps a signature, and returns the one that counts: another process may have been first. */

@@ -63,8 +63,11 @@ test("bytes signed once keep their signature, and it is reported for the inputs 
 	const recording = recordingSigner(second);
 	await recording.signer.sign(sha256Hex(data), never);
 	expect(recording.signatures).toEqual({ [sha256Hex(data)]: signature.toString("base64") });
-	await rm(path.join(root, ".cache", "signatures", first.keyId, sha256Hex(data)));
-	expect(await (await open()).sign(sha256Hex(data), bytes)).not.toEqual(signature);
+	const kept = path.join(root, ".cache", "signatures", first.keyId, sha256Hex(data));
+	await writeFile(kept, "damaged");
+	const again = await (await open()).sign(sha256Hex(data), bytes);
+	expect(verifySignature(loadPublicKey(first.publicKeyPem), data, again)).toBe(true);
+	expect(await readFile(kept)).toEqual(again);
 });
 
 test("strong keys are taken, weak ones and what is not a key are refused", async () => {

@@ -15,8 +15,6 @@ import { type BundleInput, type WrittenBundle, writeBundle } from "../../bundle/
  */
 
 export interface TestSigner extends EnvelopeSigner {
-	/** Every signature handed out so far, by the digest signed. Base64. */
-	used(): ReadonlyMap<string, string>;
 	readonly publicKeyPem: string;
 	readonly development: boolean;
 	readonly privateKey: KeyObject;
