@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { benchDefinition, buildBundle } from "./bundle-build.ts";
+import { buildBundle, freshDefinition } from "./bundle-build.ts";
 import type { Figure } from "./main.ts";
 import { cpAndSync, measure, median, opensslDigest, peakRssOf } from "./measure.ts";
 
@@ -10,7 +10,7 @@ const STATUS_PORT = 18080;
 
 /** Verify and load of a 2 GiB bundle on the host, from exec to `/readyz`, against `dgst` plus `cp` of the bundle. */
 export async function verifyAndLoad(root: string): Promise<Figure[]> {
-	const definition = await benchDefinition(root, 2 * 2 ** 30);
+	const definition = await freshDefinition(root, 2 * 2 ** 30);
 	const out = join(root, ".cache", "bench", "load");
 	await rm(out, { recursive: true, force: true });
 	await mkdir(out, { recursive: true });

@@ -1,6 +1,6 @@
 import { rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { benchDefinition } from "./bundle-build.ts";
+import { freshDefinition } from "./bundle-build.ts";
 import type { Figure } from "./main.ts";
 import { cpAndSync, measure, median, opensslDigest } from "./measure.ts";
 
@@ -25,14 +25,15 @@ export async function noChangeRebuild(root: string): Promise<Figure[]> {
 }
 
 /**
- * A build in which only the content has changed, and with it 1 GiB of bundle, against `cp` and `dgst` of the resulting ISO.
+ * A build in which only the content has changed, 1 GiB of it new, against `cp` and `dgst` of the resulting ISO.
  * The profile and its bundle stand outside the repository's own folders, as a site's would.
  */
 export async function contentRebuild(root: string): Promise<Figure[]> {
-	const definition = await benchDefinition(root, 2 ** 30);
+	const definition = await freshDefinition(root, 2 ** 30);
 	const folder = dirname(definition);
 	const profile = join(folder, "bench-amd64.yaml");
-	await writeFile(profile, `${PROFILE}extends: [../../../profiles/palette-amd64.yaml]\nbundles: [./bench.yaml]\n`);
+	const text = `${PROFILE}extends: [../../../profiles/palette-amd64.yaml]\nbundles: [./bench.yaml]\n`;
+	await writeFile(profile, text);
 	const args = ["build", profile, "--base", "debian-13", "--json"];
 	await measure(join(root, "slipway"), args, root);
 	const ratios: number[] = [];
@@ -40,7 +41,8 @@ export async function contentRebuild(root: string): Promise<Figure[]> {
 	const beside: number[] = [];
 	let size = 0;
 	for (let i = 0; i < RUNS; i++) {
-		await writeFile(join(folder, "note.txt"), `change ${process.pid} ${i}\n`);
+		await freshDefinition(root, 2 ** 30);
+		await writeFile(profile, text);
 		const run = await measure(join(root, "slipway"), args, root);
 		const built = JSON.parse(run.stdout) as {
 			iso: string;
