@@ -1,5 +1,4 @@
-import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { BlobFolder } from "../../builder/oci/blob-folder.ts";
 import type { PackContext } from "../../builder/packs/context.ts";
@@ -7,12 +6,13 @@ import { type BundleDefinition, loadBundleDefinition, type PackOf } from "../../
 import { Lock } from "../../builder/packs/lock.ts";
 import type { Base } from "../../builder/profile/schema.ts";
 import { run } from "../../builder/tools/run.ts";
+import { tempDir } from "./temp.ts";
 
 export const projectRoot: string = resolve(import.meta.dirname, "../..");
 
-/** A new folder with these files (path → content). */
+/** A new folder with these files (path → content), removed when the test file has ended. */
 export async function folderWith(files: Readonly<Record<string, string | Uint8Array>> = {}): Promise<string> {
-	const folder = await mkdtemp(join(tmpdir(), "slipway-packs-"));
+	const folder = await tempDir();
 	for (const [name, content] of Object.entries(files)) {
 		await mkdir(dirname(join(folder, name)), { recursive: true });
 		await writeFile(join(folder, name), content);
