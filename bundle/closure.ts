@@ -18,6 +18,9 @@ export interface ClosureBlob extends Pick<Descriptor, "digest" | "size" | "media
 
 const MAX_NESTING = 8;
 
+/** Bytes of all manifests together; what they parse to is held in memory. */
+export const MAX_MANIFESTS = 64 * 1024 * 1024;
+
 /**
  * Follows the manifests from the names. `read` gives a manifest's authentic bytes and is asked once per digest, level by
  * level and in ascending `position`, so that a reader of frames decodes each frame once per level. Children in a name's
@@ -30,16 +33,21 @@ export async function closeNames(
 	position: (digest: string) => number = () => 0,
 ): Promise<Map<string, Closure>> {
 	const manifests = new Map<string, { manifest: Manifest; size: number; mediaType: string }>();
+	let bytesRead = 0;
 	let level = names.map((name) => ({ name, descriptor: name as Pick<Descriptor, "digest" | "size" | "mediaType"> }));
+	const asked = new Set<string>();
+	/** Once for a name and a descriptor: an index may list one child any number of times, on every level. */
+	const isNew = (name: NameRecord, { digest, size, mediaType }: Descriptor) =>
+		asked.size < asked.add(`${name.ref} ${digest} ${size} ${mediaType}`).size;
 	for (let depth = 0; level.length > 0; depth++) {
-		if (depth > MAX_NESTING) throw new SlipwayError("E_OCI", `Image indexes are nested more than ${MAX_NESTING} deep.`);
+		if (depth > MAX_NESTING) throw tooDeep();
 		level.sort((a, b) => position(a.descriptor.digest) - position(b.descriptor.digest));
 		const next: typeof level = [];
 		for (const { name, descriptor } of level) {
 			const manifest = await load(descriptor);
 			if (manifest.kind !== "index") continue;
 			for (const child of manifest.manifests) {
-				if (isFollowed(name, child)) next.push({ name, descriptor: child });
+				if (isFollowed(name, child) && isNew(name, child)) next.push({ name, descriptor: child });
 			}
 		}
 		level = next;
@@ -52,7 +60,11 @@ export async function closeNames(
 			if (known.size !== size || known.mediaType !== mediaType) throw disagree(digest);
 			return known.manifest;
 		}
-		const manifest = parseManifest(await read({ digest, size }), mediaType);
+		const bytes = await read({ digest, size });
+		bytesRead += bytes.length;
+		if (bytesRead > MAX_MANIFESTS)
+			throw new SlipwayError("E_LIMIT", `The manifests have more than ${MAX_MANIFESTS / 2 ** 20} MiB together.`);
+		const manifest = parseManifest(bytes, mediaType);
 		manifests.set(digest, { manifest, size, mediaType });
 		return manifest;
 	}
@@ -70,7 +82,8 @@ export async function closeNames(
 			else if (known.size !== size) throw disagree(digest);
 			return known === undefined;
 		};
-		const visit = (descriptor: Pick<Descriptor, "digest" | "size" | "mediaType">) => {
+		const visit = (descriptor: Pick<Descriptor, "digest" | "size" | "mediaType">, depth: number) => {
+			if (depth > MAX_NESTING) throw tooDeep();
 			if (!add(descriptor, true)) return;
 			const { manifest } = manifests.get(descriptor.digest)!;
 			if (manifest.kind === "manifest") {
@@ -85,19 +98,23 @@ export async function closeNames(
 				}
 				const platform = platformOf(child);
 				if (platform !== undefined) platforms.add(platform);
-				if (isFollowed(name, child)) visit(child);
+				if (isFollowed(name, child)) visit(child, depth + 1);
 				else add(child, true); // OCI lets an index list things that are not manifests
 			}
 		};
 		if (!isManifestType(name.mediaType))
 			throw new SlipwayError("E_OCI", `${name.ref} is neither an image manifest nor an image index.`);
-		visit(name);
+		visit(name, 0);
 		return { blobs, absent: [...absent], platforms: [...platforms] };
 	}
 }
 
 function isFollowed(name: NameRecord, child: Descriptor): boolean {
 	return isManifestType(child.mediaType) && !name.absent.includes(child.digest);
+}
+
+function tooDeep(): SlipwayError {
+	return new SlipwayError("E_OCI", `Image indexes are nested more than ${MAX_NESTING} deep.`);
 }
 
 function disagree(digest: string): SlipwayError {

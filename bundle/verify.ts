@@ -47,8 +47,8 @@ const BYTES_AHEAD = 2 * MAX_PLAIN;
 /**
  * Verifies everything about a bundle, reading it once through one descriptor: `.sig.bin` over the whole file, signatures of
  * the index, every frame, every byte of the tar, every blob's digest, the closure of every name, and the layout's own list
- * of names. Callbacks let a loader store the blobs in the same pass. Memory does not grow with the bundle; the whole-file
- * hash runs on a thread of its own.
+ * of names. Callbacks let a loader store the blobs in the same pass. Beyond the index and the manifests, which have limits
+ * of their own, memory does not grow with the bundle; the whole-file hash runs on a thread of its own.
  * Errors: E_UNSIGNED, E_DENIED, E_SOURCE_CHANGED, E_INTERRUPTED; those of openBundle, verifyEnvelope, candidateKeys,
  * closeNames, checkLayoutFiles, readFrame and TarChecker; E_DIGEST_MISMATCH, E_BLOB_MISSING, E_INDEX, E_SIG_INVALID.
  */
