@@ -5,7 +5,8 @@ import { SlipwayError } from "./errors.ts";
 import { parseDocument } from "./index-check.ts";
 import { type ContentRelease, contentRelease, type IsoRelease, isoRelease, PAYLOAD_TYPE } from "./index-schema.ts";
 
-const MAX_RELEASE = 4 * 1024 * 1024;
+/** Size of a release file, at most. */
+export const MAX_RELEASE = 4 * 1024 * 1024;
 
 export interface ReadRelease<T> {
 	readonly release: T;
@@ -98,6 +99,7 @@ function checkFiles({ files }: IsoRelease): void {
 }
 
 function refuseTwice(values: readonly string[], what: string): void {
-	const twice = values.find((value, i) => values.indexOf(value) !== i);
+	const seen = new Set<string>();
+	const twice = values.find((value) => seen.size === seen.add(value).size);
 	if (twice !== undefined) throw new SlipwayError("E_RELEASE", `The release names the ${what} ${twice} twice.`);
 }

@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { ContentRelease, IsoRelease } from "../../bundle/index-schema.ts";
-import { readIsoRelease, readRelease } from "../../bundle/release.ts";
+import { openIfThere, readExactly } from "../../bundle/read.ts";
+import { MAX_RELEASE, readIsoRelease, readRelease } from "../../bundle/release.ts";
 import type { Trust } from "../../bundle/trust.ts";
 
 export interface SignedRelease {
@@ -14,12 +14,12 @@ export interface SignedRelease {
 	readonly bytes: Buffer;
 }
 
-/** Reads `release.dsse.json` of the content folder and checks its signatures. Errors: E_MEDIA, E_RELEASE, those of readRelease. */
+/** Reads `release.dsse.json` of the content folder and checks its signatures. Errors: E_MEDIA, E_LIMIT, E_IO, those of readRelease. */
 export async function readContentRelease(content: string, trust: Trust): Promise<SignedRelease> {
-	const bytes = await readFile(join(content, "release.dsse.json")).catch((cause: NodeJS.ErrnoException) => {
-		if (cause.code !== "ENOENT") throw cause;
-		throw new SlipwayError("E_MEDIA", `There is no content release (release.dsse.json) in ${content}.`, { cause });
-	});
+	const bytes = await readDocument(join(content, "release.dsse.json"));
+	if (bytes === undefined) {
+		throw new SlipwayError("E_MEDIA", `There is no content release (release.dsse.json) in ${content}.`);
+	}
 	return { ...readRelease(bytes, trust.release), bytes };
 }
 
@@ -33,17 +33,21 @@ export function checkRoot(release: ContentRelease, rootId: string | null): void 
 }
 
 /**
- * The signed list of the ISO that the content folder stands on, if it stands on one: it must be for the root image that was
- * booted and name the content release. Errors: E_RELEASE_ROOT, E_RELEASE_SET, those of readIsoRelease.
+ * The signed list of the ISO that an appliance's content folder stands on: it must be there, be for the root image that was
+ * booted, and name the content release. Errors: E_RELEASE, E_RELEASE_ROOT, E_RELEASE_SET, E_LIMIT, E_IO, those of readIsoRelease.
  */
 export async function readMediumRelease(
 	content: string,
 	trust: Trust,
 	rootId: string,
 	contentRelease: string,
-): Promise<IsoRelease | undefined> {
-	const bytes = await readFile(join(content, "..", ".disk", "iso-release.dsse.json")).catch(() => undefined);
-	if (bytes === undefined) return undefined;
+): Promise<IsoRelease> {
+	const bytes = await readDocument(join(content, "..", ".disk", "iso-release.dsse.json"));
+	if (bytes === undefined) {
+		throw new SlipwayError("E_RELEASE", "The medium has no signed ISO release (.disk/iso-release.dsse.json).", {
+			next: "Use a complete, unchanged medium.",
+		});
+	}
 	const { release } = readIsoRelease(bytes, trust.release);
 	if (release.rootId !== rootId) {
 		throw new SlipwayError("E_RELEASE_ROOT", "The medium belongs to another root image than the one that was booted.");
@@ -52,4 +56,18 @@ export async function readMediumRelease(
 		throw new SlipwayError("E_RELEASE_SET", "The content release on the medium is not the one its ISO release names.");
 	}
 	return release;
+}
+
+/** The bytes of a small file that a stranger may have put there; undefined if there is none. Errors: E_LIMIT, E_IO. */
+async function readDocument(path: string): Promise<Buffer | undefined> {
+	const file = await openIfThere(path);
+	if (file === undefined) return undefined;
+	try {
+		if (file.size > MAX_RELEASE) {
+			throw new SlipwayError("E_LIMIT", `${path} has ${file.size} bytes; 4 MiB are allowed.`);
+		}
+		return await readExactly(file.fd, 0, file.size);
+	} finally {
+		await file.close();
+	}
 }
