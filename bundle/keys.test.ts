@@ -46,6 +46,7 @@ describe("loadPublicKey", () => {
 		weak(pem(spki(generateKeyPairSync("rsa", { modulusLength: 3071 }).publicKey)));
 		weak(pem(spki(generateKeyPairSync("rsa", { modulusLength: 3072, publicExponent: 3 }).publicKey)));
 		weak(pem(rsaSpki((1n << 8199n) | 1n, 65537n)));
+		weak(pem(rsaSpki((1n << 3076n) | 1n, 65537n))); // no whole bytes
 		weak(pem(rsaSpki((1n << 3071n) | 1n, 1n)));
 		weak(pem(rsaSpki((1n << 3071n) | 1n, 65538n)));
 		expect(loadPublicKey(pem(rsaSpki((1n << 8191n) | 1n, 65537n))).algorithm).toBe("rsa");

@@ -31,7 +31,7 @@ const PEM = /-----BEGIN PUBLIC KEY-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END PUBLIC
 
 /**
  * Reads one public key (SPKI in PEM; lines of text around it are allowed). Only ECDSA P-256 and P-384 with an uncompressed
- * point, and RSA of 3072 to 8192 bits with an odd public exponent of at least 65537.
+ * point, and RSA of 3072 to 8192 bits (whole bytes) with an odd public exponent of at least 65537.
  * Errors: E_KEY_WEAK.
  */
 export function loadPublicKey(pem: string): PublicKey {
@@ -71,6 +71,9 @@ function algorithmOf(der: Buffer, key: KeyObject): PublicKey["algorithm"] {
 	const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
 	if (modulusLength < 3072 || modulusLength > 8192) {
 		throw new SlipwayError("E_KEY_WEAK", `The RSA key has ${modulusLength} bits; 3072 to 8192 are allowed.`);
+	}
+	if (modulusLength % 8 !== 0) {
+		throw new SlipwayError("E_KEY_WEAK", `The RSA key has ${modulusLength} bits; whole bytes are needed.`);
 	}
 	// FIPS 186-5 section 5.4: 2^16 < e < 2^256, odd.
 	if (publicExponent < 65537n || publicExponent >= 1n << 256n || publicExponent % 2n === 0n) {

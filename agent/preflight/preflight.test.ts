@@ -46,6 +46,8 @@ test("the probe sees this machine, and a recorded one is used instead", async ()
 	const run = await tempDir();
 	await writeFile(join(run, "hardware.json"), JSON.stringify({ ...hardware, cores: 77 }));
 	expect((await readHardware(run)).cores).toBe(77);
+	await writeFile(join(run, "hardware.json"), '{"arch": "am'); // torn by a crash
+	expect((await readHardware(run)).cores).toBe(here.cores);
 });
 
 const module = {

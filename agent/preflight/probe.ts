@@ -53,7 +53,9 @@ async function installedMiB(): Promise<number | undefined> {
 
 /** The hardware as `<run>/hardware.json` has it, written at boot with the rights to see everything; else as seen from here. */
 export async function readHardware(run: string): Promise<Hardware> {
-	const text = await readFile(join(run, "hardware.json"), "utf8").catch(() => "null");
-	const recorded = hardware.safeParse(JSON.parse(text));
-	return recorded.success ? recorded.data : probe();
+	try {
+		return hardware.parse(JSON.parse(await readFile(join(run, "hardware.json"), "utf8")));
+	} catch {
+		return probe(); // not recorded, or torn by a crash: what can be seen from here counts
+	}
 }
