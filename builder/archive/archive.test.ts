@@ -37,6 +37,13 @@ test("archive lines: the base's mirror with its pockets; MIRROR= replaces it; a 
 	]);
 });
 
+test("an address with a password in it is refused, and not repeated", () => {
+	expect(() => aptSources(base, "amd64", "http://sec https://me:hunter2@m/debian")).toThrow(
+		expect.objectContaining({ code: "E_USAGE", message: expect.not.stringContaining("hunter2") }),
+	);
+	expect(aptSources(base, "amd64", "http://m/~user@home/")).toHaveLength(2);
+});
+
 test("a keyring that this host lacks is told, with what to do", async () => {
 	await expect(findKeyring(base, undefined)).rejects.toMatchObject({
 		code: "E_KEYRING",

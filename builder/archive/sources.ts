@@ -5,15 +5,28 @@ import type { Base } from "../profile/schema.ts";
 /**
  * The archive as mmdebstrap takes it after SUITE and TARGET: `deb` lines, or nothing, which means its own default for the
  * suite (that one knows the security archive too). `mirror` may hold two addresses, separated by a space: the archive and, where
- * the distribution keeps it apart, the security archive.
+ * the distribution keeps it apart, the security archive. Errors: E_USAGE for an address with a user name or password in it.
  */
 export function aptSources(base: Base, arch: "amd64" | "arm64", mirror: string | undefined): string[] {
+	for (const address of [mirror ?? "", ...Object.values(base.archive.mirrors)]) refuseUserInfo(address);
 	const given = mirror?.split(/\s+/).filter((word) => word !== "") ?? [];
 	const main = given[0] ?? base.archive.mirrors[arch];
 	if (main === undefined) return [];
 	const components = base.components.join(" ");
 	const suites = ["", ...base.archive.pockets].map((pocket) => `deb ${main} ${base.suite}${pocket} ${components}`);
 	return given[1] === undefined ? suites : [...suites, `deb ${given[1]} ${base.suite}-security ${components}`];
+}
+
+/** An archive's address stands in logs and records. The message does not repeat it. */
+function refuseUserInfo(address: string): void {
+	if (!/:\/\/[^\s/]*@/.test(address)) return;
+	throw new SlipwayError(
+		"E_USAGE",
+		"An archive's address holds a user name or password, which logs and records would show.",
+		{
+			next: "Use an address without them; a mirror that wants them can be reached through a local proxy that adds them.",
+		},
+	);
 }
 
 /** The keyring to check the archive's signature with: the one given, else the first of the base's that this host has. Errors: E_KEYRING. */

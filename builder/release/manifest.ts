@@ -46,8 +46,6 @@ export const manifestSchema = z.strictObject({
 			size: z.int(),
 		}),
 	),
-	/** Ids of the build's stages: same id, same output. */
-	stages: z.record(z.string(), sha256),
 });
 export type Manifest = z.infer<typeof manifestSchema>;
 

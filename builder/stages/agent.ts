@@ -8,6 +8,7 @@ import { checkPresent } from "../archive/dpkg.ts";
 import { FileTree } from "../oci/file-tree.ts";
 import type { Build } from "../plan/build.ts";
 import type { Stage } from "../plan/stage.ts";
+import { codeOf } from "./code.ts";
 import { OPENSSL_FIPS_CNF, OPENSSL_FIPS_PATH } from "./openssl-fips.ts";
 import { textFile, writeTreeTar } from "./tree-tar.ts";
 
@@ -40,11 +41,11 @@ export const agent: Stage<Options> = {
 		epoch: build.archiveEpoch,
 	}),
 	sources: ({ root }) => [
-		import.meta.filename,
-		join(import.meta.dirname, "openssl-fips.ts"),
-		join(import.meta.dirname, "tree-tar.ts"),
+		...codeOf(import.meta.filename),
 		join(root, "agent"),
 		join(root, "bundle"),
+		// The bundler takes its target's rules from it.
+		join(root, "tsconfig.json"),
 		join(root, "package-lock.json"),
 		join(root, "scripts/runtime/package-lock.json"),
 	],

@@ -8,6 +8,7 @@ import type { Inputs } from "../release/inputs.ts";
 import { fipsStatement, type Manifest } from "../release/manifest.ts";
 import { releaseName } from "../release/names.ts";
 import { recordingSigner } from "../signing/record.ts";
+import { codeOf } from "./code.ts";
 import { type ContentRecord, readContentRecord } from "./content.ts";
 import { isoRecord } from "./iso.ts";
 
@@ -33,12 +34,7 @@ export const attest: Stage<Options> = {
 		resolvedAt: build.resolve.resolvedAt,
 		epoch: build.epoch,
 	}),
-	sources: ({ root }) => [
-		import.meta.filename,
-		join(root, "builder/release/manifest.ts"),
-		join(root, "builder/release/inputs.ts"),
-		verifyScript,
-	],
+	sources: () => codeOf(import.meta.filename),
 	space: () => 10_000_000,
 	async run(context) {
 		const { build, options: o, inputs, out } = context;
@@ -64,7 +60,7 @@ export const attest: Stage<Options> = {
 const verifyScript = join(import.meta.dirname, "../release/verify.sh");
 
 async function manifestOf(
-	{ build, options: o, ids, inputs }: StageContext<Options>,
+	{ build, options: o, inputs }: StageContext<Options>,
 	content: ContentRecord,
 	iso: z.infer<typeof isoRecord>,
 ): Promise<Manifest> {
@@ -96,8 +92,6 @@ async function manifestOf(
 		},
 		packages,
 		bundles: content.bundles,
-		// Not this stage's own: it is the id of the file that it would stand in.
-		stages: Object.fromEntries(Object.entries(ids).filter(([name]) => name !== "attest")),
 	};
 }
 

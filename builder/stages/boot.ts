@@ -6,6 +6,7 @@ import { fatImage } from "../tools/fat.ts";
 import { eltoritoImage } from "../tools/grub.ts";
 import type { Run } from "../tools/run.ts";
 import { unpackOwnTar } from "../tools/tar.ts";
+import { codeOf } from "./code.ts";
 import { earlyConfig, espConfig, grubConfig, menu, menuOf } from "./grub-config.ts";
 import { kernelLine } from "./kernel-line.ts";
 import { readRootId } from "./root.ts";
@@ -41,12 +42,7 @@ export const boot: Stage<Options> = {
 		line: kernelLine(build.profile, ROOT_ID),
 		epoch: build.archiveEpoch,
 	}),
-	sources: () => [
-		import.meta.filename,
-		...["grub-config.ts", "kernel-line.ts", "../tools/fat.ts", "../tools/grub.ts", "../tools/chroot.sh"].map((file) =>
-			join(import.meta.dirname, file),
-		),
-	],
+	sources: () => codeOf(import.meta.filename),
 	space: () => 800_000_000,
 	async run({ build, options: o, inputs, out, work, run }) {
 		const rootId = await readRootId(inputs.root!);

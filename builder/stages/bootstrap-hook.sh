@@ -14,3 +14,5 @@ cd "$SLIPWAY_BOOT_OUT"
 # The list is of words without blanks or wildcards, checked by the schema.
 # shellcheck disable=SC2086
 [ -z "$SLIPWAY_BOOT_PACKAGES" ] || APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -o APT::Sandbox::User=root download $SLIPWAY_BOOT_PACKAGES
+# The appliance installs nothing, and the mirror of a build is nobody's business: the same packages make the same root.
+rm -f "$root/etc/apt/sources.list" "$root"/etc/apt/sources.list.d/*

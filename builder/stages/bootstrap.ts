@@ -7,8 +7,9 @@ import { proPackages } from "../archive/packages.ts";
 import { aptSources, findKeyring } from "../archive/sources.ts";
 import type { Stage } from "../plan/stage.ts";
 import type { Base, Profile } from "../profile/schema.ts";
-import { type Mmdebstrap, mmdebstrap, mmdebstrapTool } from "../tools/mmdebstrap.ts";
+import { type Mmdebstrap, mmdebstrap } from "../tools/mmdebstrap.ts";
 import { readFromTar } from "../tools/tar.ts";
+import { codeOf } from "./code.ts";
 
 const options = z.strictObject({
 	suite: z.string(),
@@ -44,7 +45,7 @@ export const bootstrap: Stage<Options> = {
 			epoch: archiveEpoch,
 		};
 	},
-	sources: () => [import.meta.filename, hook, proHook, mmdebstrapTool],
+	sources: () => codeOf(import.meta.filename),
 	secrets: ["proToken"],
 	space: () => 1_500_000_000,
 	async run({ build, options: o, out, work, run, secret, progress, log }) {

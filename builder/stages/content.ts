@@ -11,14 +11,17 @@ import { definitionSources } from "../packs/definition.ts";
 import { registryAccess } from "../packs/registry/access.ts";
 import type { Build } from "../plan/build.ts";
 import type { Stage, StageContext } from "../plan/stage.ts";
+import { baseSchema } from "../profile/schema.ts";
 import { recordingSigner } from "../signing/record.ts";
+import { codeOf } from "./code.ts";
 
 const options = z.strictObject({
 	bundles: z.array(z.strictObject({ name: z.string(), optional: z.boolean() })),
 	product: z.string(),
 	version: z.string(),
 	suffix: z.string(),
-	base: z.string(),
+	/** All of it: titles, provider and certificate stand in the images. */
+	base: baseSchema,
 	arch: z.enum(["amd64", "arm64"]),
 	fips: z.boolean(),
 	audience: z.string(),
@@ -71,7 +74,7 @@ export const content: Stage<Options> = {
 		product: build.profile.product,
 		version: build.version,
 		suffix: build.version.slice(build.profile.version.length),
-		base: build.base.name,
+		base: build.base,
 		arch: build.profile.arch,
 		fips: build.profile.fips,
 		audience: build.profile.audience,
@@ -82,8 +85,8 @@ export const content: Stage<Options> = {
 		epoch: build.epoch,
 	}),
 	sources: (build) => [
-		import.meta.filename,
-		...["builder/packs", "builder/oci", "bundle", "package-lock.json"].map((path) => join(build.root, path)),
+		...codeOf(import.meta.filename),
+		join(build.root, "package-lock.json"),
 		...build.bundles.flatMap(definitionSources),
 	],
 	secrets: ["registryAuth", "proToken"],

@@ -9,6 +9,7 @@ import { mmdebstrapArgs } from "../tools/mmdebstrap.ts";
 import { isoArgs } from "../tools/xorriso.ts";
 import { agent } from "./agent.ts";
 import { bootstrap, hookEnv, request } from "./bootstrap.ts";
+import { content } from "./content.ts";
 import { espConfig, grubConfig, menuOf } from "./grub-config.ts";
 import { dracutArgs, initrd } from "./initrd.ts";
 import { kernelLine, volumeId } from "./kernel-line.ts";
@@ -42,6 +43,12 @@ test("a token's file reaches the bootstrap hook of a base that needs one, and no
 	expect(JSON.stringify([options, mmdebstrapArgs(request(options, "k", "t"))])).not.toContain("/secret/token");
 	const debian = bootstrap.plan(await fakeBuild("vertex-fips-amd64", "debian-13"));
 	expect(Object.keys(hookEnv(debian, "/boot-out", "/secret/token"))).not.toContain("SLIPWAY_PRO_TOKEN_FILE");
+});
+
+test("what a base says about itself belongs to the content's id", async () => {
+	const build = await fakeBuild("vertex-fips-amd64", "debian-13");
+	const other = { ...build, base: { ...build.base, title: "Another title" } };
+	expect(content.options.parse(content.plan(other))).not.toEqual(content.options.parse(content.plan(build)));
 });
 
 async function fakeBuild(name: string, baseName: string): Promise<Build> {
@@ -118,7 +125,15 @@ function describePlan(build: Build): string {
 		["xorriso", short(isoArgs(iso))],
 		["FIPS module of the appliance", JSON.stringify(agent.plan(build).config.fipsModule)],
 		["secrets of the bootstrap stage", (bootstrap.secrets ?? []).join("\n  ")],
-		["sources of the bootstrap stage", short(bootstrap.sources(build).map((file) => relative(ROOT, file)))],
+		[
+			"scripts of the bootstrap stage",
+			short(
+				bootstrap
+					.sources(build)
+					.filter((file) => file.endsWith(".sh"))
+					.map((file) => relative(ROOT, file)),
+			),
+		],
 	];
 	return `${sections.map(([title, text]) => `${title}:\n  ${text}`).join("\n\n")}\n`;
 }

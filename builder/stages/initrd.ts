@@ -5,6 +5,7 @@ import { SlipwayError } from "../../bundle/errors.ts";
 import type { Stage } from "../plan/stage.ts";
 import { chroot } from "../tools/chroot.ts";
 import { unpackOwnTar } from "../tools/tar.ts";
+import { codeOf } from "./code.ts";
 
 const options = z.strictObject({ modules: z.array(z.string()), drivers: z.array(z.string()), epoch: z.int() });
 
@@ -43,7 +44,7 @@ export const initrd: Stage<z.infer<typeof options>> = {
 		drivers: DRIVERS,
 		epoch: archiveEpoch,
 	}),
-	sources: () => [import.meta.filename, join(import.meta.dirname, "../tools/chroot.sh")],
+	sources: () => codeOf(import.meta.filename),
 	space: () => 1_000_000_000,
 	async run({ options: o, inputs, out, work, run }) {
 		const root = join(work, "root");

@@ -10,6 +10,7 @@ import { makeIsoRelease } from "../../bundle/release.ts";
 import type { Stage, StageContext } from "../plan/stage.ts";
 import { recordingSigner } from "../signing/record.ts";
 import { writeIso } from "../tools/xorriso.ts";
+import { codeOf } from "./code.ts";
 import { readContentRecord } from "./content.ts";
 import { checkContent, checkStructure, type GatedFile } from "./iso-gate.ts";
 import { rootMark, volumeId } from "./kernel-line.ts";
@@ -54,8 +55,7 @@ export const iso: Stage<Options> = {
 		keyId: signer.keyId,
 		epoch,
 	}),
-	sources: () =>
-		["iso.ts", "iso-gate.ts", "kernel-line.ts", "../tools/xorriso.ts"].map((file) => join(import.meta.dirname, file)),
+	sources: () => codeOf(import.meta.filename),
 	space: () => 1_000_000_000,
 	async run({ build, options: o, inputs, out, work, run, progress }) {
 		const rootId = await readRootId(inputs.root!);

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { FileTree } from "../oci/file-tree.ts";
 import type { Stage } from "../plan/stage.ts";
+import { codeOf } from "./code.ts";
 import { loadOverlay, type OverlayManifest, overlayFolder } from "./overlay-manifest.ts";
 import { writeTreeTar } from "./tree-tar.ts";
 
@@ -17,8 +18,7 @@ export const overlay: Stage<z.infer<typeof options>> = {
 	inputs: [],
 	plan: (build) => ({ overlays: [...build.profile.overlays], epoch: build.archiveEpoch }),
 	sources: (build) => [
-		import.meta.filename,
-		join(import.meta.dirname, "tree-tar.ts"),
+		...codeOf(import.meta.filename),
 		...build.profile.overlays.map((name) => overlayFolder(build.root, name)),
 	],
 	space: () => 50_000_000,

@@ -7,6 +7,7 @@ import { z } from "zod";
 import type { Stage } from "../plan/stage.ts";
 import { mksquashfs } from "../tools/mksquashfs.ts";
 import { unpackOwnTar } from "../tools/tar.ts";
+import { codeOf } from "./code.ts";
 
 const options = z.strictObject({ epoch: z.int(), without: z.array(z.string()) });
 
@@ -28,7 +29,7 @@ export const root: Stage<z.infer<typeof options>> = {
 	options,
 	inputs: ["bootstrap", "overlay", "agent"],
 	plan: (build) => ({ epoch: build.archiveEpoch, without: WITHOUT }),
-	sources: () => [import.meta.filename, join(import.meta.dirname, "../tools/mksquashfs.ts")],
+	sources: () => codeOf(import.meta.filename),
 	space: () => 1_500_000_000,
 	async run({ options: o, inputs, out, work, run }) {
 		const folder = join(work, "root");

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -45,6 +45,22 @@ test("an overlay's rights come from its manifest, whatever the checkout's are, a
 		/multi-user\.target\.wants\/slipway-agent\.service -> \/usr\/lib\/systemd\/system\/slipway-agent\.service$/m,
 	);
 	expect(list).toMatch(/etc\/systemd\/system\/getty@\.service -> \/dev\/null$/m);
+});
+
+test("a finished root names no archive, nor a build host", async () => {
+	const root = await scratch();
+	await mkdir(join(root, "etc/apt/sources.list.d"), { recursive: true });
+	for (const name of [
+		"etc/apt/sources.list",
+		"etc/apt/sources.list.d/0000main.list",
+		"etc/resolv.conf",
+		"etc/hostname",
+	])
+		await writeFile(join(root, name), "deb http://mirror.test/ s main\n");
+	const env = { SLIPWAY_FIPS_MODULE: "", SLIPWAY_BOOT_OUT: root, SLIPWAY_BOOT_PACKAGES: "" };
+	await run(join(ROOT, "builder/stages/bootstrap-hook.sh"), [root], { env });
+	const left = await readdir(root, { recursive: true });
+	expect(left.sort()).toEqual(["etc", "etc/apt", "etc/apt/sources.list.d", "etc/machine-id"]);
 });
 
 test("an overlay that names a file it lacks is refused", async () => {

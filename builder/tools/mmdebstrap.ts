@@ -51,9 +51,6 @@ export function mmdebstrapArgs(o: Mmdebstrap): string[] {
 	];
 }
 
-/** For the ids of stages that use it. */
-export const mmdebstrapTool = import.meta.filename;
-
 /**
  * Runs mmdebstrap; `epoch` is the newest time a file may carry. Errors: E_ARCHIVE_UNREACHABLE, E_KEYRING, E_ARCHIVE_CHANGED,
  * E_PROFILE_VALUE (no such package), else E_TOOL_FAILED.
