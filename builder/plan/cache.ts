@@ -73,11 +73,20 @@ export class StageCache {
 	async openWork(buildId: string): Promise<{ folder: string; close(): Promise<void> }> {
 		const folder = path.join(this.#tmp, `build-${buildId}`);
 		const held = await tryLock(folder);
-		await mkdir(folder, { recursive: true });
+		// A lock that is never released would keep the process from ending.
 		const close = async () => {
-			await removeTree(folder);
-			await held?.release();
+			try {
+				await removeTree(folder);
+			} finally {
+				await held?.release();
+			}
 		};
+		try {
+			await mkdir(folder, { recursive: true });
+		} catch (error) {
+			await held?.release();
+			throw error;
+		}
 		return { folder, close };
 	}
 
@@ -88,8 +97,11 @@ export class StageCache {
 			const folder = path.join(this.#tmp, name);
 			const held = await tryLock(folder);
 			if (held === undefined) continue; // its build is alive
-			await removeTree(folder);
-			await held.release();
+			try {
+				await removeTree(folder);
+			} finally {
+				await held.release();
+			}
 		}
 	}
 
