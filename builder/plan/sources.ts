@@ -58,7 +58,7 @@ export class SourceHasher {
 		else if (stat.isSymbolicLink()) found.push([name, `link ${await readlink(file)}`]);
 		else if (stat.isDirectory()) {
 			for (const entry of (await readdir(file)).sort()) {
-				if (!isLitter(entry)) await this.#visit(path.join(file, entry), found);
+				if (!isLitter(name, entry)) await this.#visit(path.join(file, entry), found);
 			}
 		} else {
 			const stamp = [stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(" ");
@@ -85,9 +85,12 @@ export class SourceHasher {
 	}
 }
 
-/** Tests stand beside the code and do not change what a stage makes; the others are leftovers of editors. */
-function isLitter(name: string): boolean {
-	return name.endsWith(".test.ts") || name.endsWith("~") || name.endsWith(".swp");
+/**
+ * Beside code, tests and leftovers of editors do not change what a stage makes. Anywhere else, such as in an overlay, every
+ * file is shipped.
+ */
+function isLitter(folder: string, name: string): boolean {
+	return /^(builder|agent|bundle)(\/|$)/.test(folder) && /(\.test\.ts|~|\.swp)$/.test(name);
 }
 
 function hashOf(bytes: Buffer): string {
