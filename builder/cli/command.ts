@@ -6,7 +6,7 @@ export interface CommandContext {
 	/** Project folder. */
 	readonly root: string;
 	readonly json: boolean;
-	/** Aborted by Ctrl-C and SIGTERM. */
+	/** Aborted by Ctrl-C, SIGTERM, and the closing of the terminal. */
 	readonly signal: AbortSignal;
 	/** Prints the result: `data` with --json, else `text`. Both are made only when they are wanted. */
 	print(text: () => string, data: () => unknown): void;
@@ -35,14 +35,17 @@ export function action<Options>(command: Command, load: () => Promise<Handler<Op
 
 export const projectRoot: string = path.resolve(import.meta.dirname, "../..");
 
-/** One signal for the whole process: the first Ctrl-C or SIGTERM aborts and lets clean-ups run, a second one ends it at once. */
-function interruptSignal(): AbortSignal {
+/**
+ * One signal for the whole process: the first SIGINT (Ctrl-C), SIGTERM or SIGHUP (the terminal was closed) aborts and lets
+ * clean-ups run, a second one ends it at once.
+ */
+export function interruptSignal(): AbortSignal {
 	const abort = new AbortController();
 	const stop = () => {
 		if (abort.signal.aborted) process.exit(5);
 		abort.abort();
 		process.stderr.write("\nStopping; cleaning up first.\n");
 	};
-	process.on("SIGINT", stop).on("SIGTERM", stop);
+	process.on("SIGINT", stop).on("SIGTERM", stop).on("SIGHUP", stop);
 	return abort.signal;
 }
