@@ -11,6 +11,8 @@ beforeEach(async () => {
 	for (const name of ["sh", "env", "uname"]) await symlink(`/usr/bin/${name}`, path.join(bin, name));
 	await program("id", "echo 1000");
 	await program("apt-get", `echo "$@" >>${bin}/calls`);
+	// What would change the host is noted, not done.
+	for (const name of ["ln", "mkdir"]) await program(name, `echo ${name} "$@" >>${bin}/calls`);
 });
 afterEach(() => rm(bin, { recursive: true }));
 
@@ -39,7 +41,9 @@ test("as root or through sudo it installs exactly what is missing, and nothing w
 	await program("zstd", "");
 	expect((await setup("test")).exitCode).toBe(0);
 	const calls = await readFile(path.join(bin, "calls"), "utf8");
-	expect(calls).toMatch(/^update .*\ninstall .*umoci docker-registry apache2-utils.* openssl/);
+	expect(calls).toMatch(/^update .*\ninstall .*umoci docker-registry apache2-utils.* openssl/m);
+	// Before the installation, which would start it.
+	expect(calls).toMatch(/^mkdir .*\nln -sf \/dev\/null \/etc\/systemd\/system\/docker-registry\.service\n/);
 	expect(calls).not.toContain("zstd");
 	const script = await readFile(path.join(import.meta.dirname, "setup"), "utf8");
 	for (const [, name] of script.matchAll(/^\t\tneed ([a-z0-9._-]+) /gim)) await program(name as string, "");
