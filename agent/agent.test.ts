@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { makeContent, type TestContent } from "../test/support/content.ts";
+import { flip } from "../test/support/forge.ts";
 import { tempDir } from "../test/support/temp.ts";
 import { type Agent, startAgent } from "./agent.ts";
 import type { KernelLine } from "./load/kernel.ts";
@@ -196,8 +197,12 @@ test("an optional bundle may be absent: degraded, and the rest is served", async
 
 test("everything signed with a development key says so", async () => {
 	const { testSigner } = await import("../test/support/bundles.ts");
-	await start(await makeContent(await tempDir(), [SETS[1]!], testSigner({ development: true })));
+	const content = await makeContent(await tempDir(), [SETS[1]!], testSigner({ development: true }));
+	await start(content);
 	expect(agent!.state.status.developmentKey).toBe(true);
+	await rm(content.content, { recursive: true });
+	await start(content, { store: join(content.dir, "empty") });
+	expect([agent!.state.status.stage, agent!.state.status.developmentKey]).toEqual(["failed", true]);
 });
 
 test("on an appliance the medium's signed list is checked too, each file when the boot menu asked for it", async () => {
@@ -244,8 +249,16 @@ test("on an appliance the medium's signed list is checked too, each file when th
 	expect(agent!.state.status).toMatchObject({
 		stage: "ready",
 		buildId: "f".repeat(64),
-		mediumCheck: { done: 1, total: 1, bad: [] },
+		mediumCheck: { done: 2, total: 2, bad: [] },
 	});
+	// A committed set is not read again; the check of the medium reads it all the same.
+	const { path, index } = content.bundles[0]!;
+	const whole = await readFile(path);
+	await writeFile(path, flip(Buffer.from(whole), index.dataLength >> 1));
+	await start(content, {}, kernel(rootId, true));
+	expect(agent!.state.status.mediumCheck).toEqual({ done: 2, total: 2, bad: [`content/${basename(path)}`] });
+	expect([agent!.state.status.stage, faults()]).toEqual(["degraded", ["E_DIGEST_MISMATCH"]]);
+	await writeFile(path, whole);
 	await writeFile(join(content.dir, "live/rootfs.squashfs"), "root imagE");
 	await start(content, {}, kernel(rootId, true));
 	expect(agent!.state.status.mediumCheck!.bad).toEqual(["live/rootfs.squashfs"]);

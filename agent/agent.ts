@@ -6,6 +6,7 @@ import { BringUp } from "./bring-up.ts";
 import { showOnConsoles } from "./console/console.ts";
 import { listen, renewTls } from "./http/app.ts";
 import { addresses, ownHosts } from "./http/hosts.ts";
+import { HostWatch } from "./http/watch.ts";
 import { type KernelLine, readKernelLine } from "./load/kernel.ts";
 import { type FipsView, fipsStatus } from "./preflight/fips.ts";
 import { createRegistry } from "./registry/registry.ts";
@@ -50,6 +51,7 @@ export async function startAgent(config: ApplianceConfig, facts: Facts = {}): Pr
 		closers.push(await writeStatusFile(state, config.run));
 		closers.push(await showOnConsoles(state, config.consoles));
 		const bringUp = new BringUp(config, kernel, state);
+		closers.push(() => bringUp.stop());
 		await openEndpoints(config, state, bringUp, closers);
 		return { state, settled: bringUp.run(), stop };
 	} catch (error) {
@@ -88,18 +90,13 @@ async function openEndpoints(config: ApplianceConfig, state: State, bringUp: Bri
 	};
 	tell();
 
-	const timer = setInterval(async () => {
-		const now = ownHosts(names);
-		if (now.join() === hosts.join()) return;
+	const watch = new HostWatch(hosts, state, async (now) => {
 		hosts = now;
-		try {
-			if (tls) tls = await renew(folder, hosts, [status, registry]);
-			state.condition("network");
-		} catch (error) {
-			state.fail("network", error, "degraded");
-		}
 		tell();
-	}, ADDRESS_CHECK_MS);
+		if (tls) tls = await renew(folder, hosts, [status, registry]);
+		tell();
+	});
+	const timer = setInterval(() => watch.look(ownHosts(names)), ADDRESS_CHECK_MS);
 	closers.push(() => clearInterval(timer));
 }
 
@@ -132,6 +129,7 @@ async function initialState(config: ApplianceConfig, kernel: KernelLine, fips?: 
 		store: { path: config.store, kind: (await volume(config.store)).kind },
 		release: null,
 		bundles: [],
+		missingBlobs: null,
 		mediumCheck: null,
 		addresses: [],
 		urls: { registry: null, status: null },

@@ -145,6 +145,29 @@ test("a bundle without FIPS on a FIPS box, and a bundle for another architecture
 	await refused(elsewhere, ["E_TARGET"]);
 });
 
+test("a committed set without FIPS on a box that became a FIPS box", async () => {
+	const content = await newContent();
+	agent = await startAgent(content.config(), HOST);
+	await agent.settled;
+	expect(agent.state.status.stage).toBe("ready");
+	await agent.stop();
+	await rm(content.content, { recursive: true });
+	agent = await startAgent(content.config(FIPS_BOX), FIPS_HOST);
+	await agent.settled;
+	const { stage, conditions, urls } = agent.state.status;
+	expect([stage, conditions.filter((c) => !c.ok).map((c) => c.code)]).toEqual(["failed", ["E_FIPS_MIX", "E_MEDIA"]]);
+	for (const path of ["_catalog", "slipway.local/core/nginx/manifests/1.27"]) {
+		expect((await fetch(new URL(path, urls.registry!))).status).toBe(503);
+	}
+});
+
+test("a release that says other things about a bundle than the bundle's own index", async () => {
+	const content = await newContent();
+	const [claims] = content.release.bundles;
+	await content.writeRelease({ bundles: [{ ...claims!, name: "other", version: "9.9.9", arch: "amd64", fips: true }] });
+	await refused(content, Array(4).fill("E_RELEASE_SET"));
+});
+
 test("a FIPS box whose FIPS mode is not proved", async () => {
 	await refused(await newContent(), ["E_FIPS_INACTIVE"], FIPS_BOX);
 });

@@ -11,14 +11,14 @@ import { fipsFault } from "./preflight/fips.ts";
 import { readHardware } from "./preflight/probe.ts";
 import { missingRequirements } from "./preflight/requirements.ts";
 import type { BlobSource, Registry } from "./registry/lookup.ts";
-import type { View } from "./registry/view.ts";
+import { holds, type View } from "./registry/view.ts";
 import { type State, slipwayErrors } from "./status/state.ts";
 import { volume } from "./store/files.ts";
 import { StoreSource } from "./store/source.ts";
 import { Store } from "./store/store.ts";
 
-/** Loads again by itself after a blob went bad on disk, but not for ever. */
-const REPAIRS = 3;
+/** Pause between attempts to load lost blobs again: the medium may be back, and a dying disk gets no load without end. */
+const REPAIR_PAUSE_MS = 30_000;
 
 /**
  * Brings the content up: preflight, trust, the committed set, the medium's set, and if that is another one, its load. It is
@@ -30,8 +30,12 @@ export class BringUp implements Registry {
 	readonly #state: State;
 	#view: View | undefined;
 	#blobs: BlobSource | undefined;
-	#repairs = 0;
+	/** Blobs of the view that turned out bad or missing. */
+	readonly #missing = new Set<string>();
 	#running: Promise<void> | undefined;
+	#repair: NodeJS.Timeout | undefined;
+	#repaired = Number.NEGATIVE_INFINITY;
+	#stopped = false;
 
 	constructor(config: ApplianceConfig, kernel: KernelLine, state: State) {
 		this.#config = config;
@@ -50,18 +54,29 @@ export class BringUp implements Registry {
 	run(): Promise<void> {
 		this.#running ??= this.#run().finally(() => {
 			this.#running = undefined;
+			if (this.#missing.size > 0) this.#repairSoon();
 		});
 		return this.#running;
+	}
+
+	/** No repair starts from now on. */
+	stop(): void {
+		this.#stopped = true;
+		clearTimeout(this.#repair);
 	}
 
 	async #run(): Promise<void> {
 		const state = this.#state;
 		try {
-			if (this.#view === undefined) state.enter("preflight");
-			if (!(await this.#preflight())) return;
+			if (this.#view === undefined) {
+				state.enter("preflight");
+				if (!(await this.#preflight())) return;
+			}
 			const trust = await this.#step("trust", () => loadTrust(this.#config.trust));
+			// Told before anything is read: what a development key signs may be anybody's.
+			state.update({ developmentKey: [...trust.release.keys.values()].some((key) => key.development) });
 			const store = await this.#step("store", () => Store.open(join(this.#config.store, "store")));
-			const source = new StoreSource(store, (error) => this.#repair(error));
+			const source = new StoreSource(store, (digest, error) => this.#lost(digest, error));
 			this.#blobs = source;
 			await this.#serve(store, source, trust);
 		} catch (error) {
@@ -75,7 +90,7 @@ export class BringUp implements Registry {
 	async #preflight(): Promise<boolean> {
 		const { config, state } = { config: this.#config, state: this.#state };
 		const fips = fipsFault(state.status.fips);
-		state.condition("fips", fips);
+		state.condition("fips", ...(fips ? [fips] : []));
 		const { kind, size } = await volume(config.store);
 		const missing = missingRequirements(config, await readHardware(config.run), {
 			kind,
@@ -90,40 +105,51 @@ export class BringUp implements Registry {
 
 	async #serve(store: Store, source: BlobSource, trust: Trust): Promise<void> {
 		const state = this.#state;
-		const { rootId } = this.#kernel;
 		// A set in the store that no longer proves itself is not served; the medium's set replaces it.
-		const committed = await openCommitted(store, source, trust, rootId).catch((error) => {
-			state.condition("committed", slipwayErrors(error)[0]);
+		const committed = await this.#open(store, source, trust).catch((error) => {
+			state.condition("committed", ...slipwayErrors(error));
 			return undefined;
 		});
-		if (committed) this.#show(committed);
-		state.enter(committed ? "serving" : "verifying");
+		state.enter(this.#view ? "serving" : "verifying");
 
 		const set = await this.#step("content", () => readContentSet(this.#config, this.#kernel, trust, state));
-		if (!committed || !sameSet(committed, set)) {
-			await this.#step("load", async () => {
-				const indexes = set.candidates.map((c) => c.index);
-				if (!committed) tellRelease(state, set.release, set.candidates, "pending");
-				await checkSpace(store, indexes);
-				await loadSet(store, trust, set.release, set.candidates, state);
-				const loaded = await openCommitted(store, source, trust, rootId);
-				if (loaded === undefined) throw new SlipwayError("E_INTERNAL", "Nothing was committed.");
-				this.#show(loaded);
-			}).catch((error) => {
-				if (committed) this.#show(committed); // it is still what answers
-				throw error;
-			});
+		await this.#step("load", async () => {
+			const blobs = set.candidates.flatMap(({ index }) => index.blobs);
+			await store.sweep(blobs.map((blob) => blob.digest));
+			if (committed && sameSet(committed, set)) return;
+			if (!committed) tellRelease(state, set.release, set.candidates, "pending");
+			await checkSpace(
+				store,
+				set.candidates.map((c) => c.index),
+			);
+			await loadSet(store, source, trust, set.release, set.candidates, state);
+			if (!(await this.#open(store, source, trust))) throw new SlipwayError("E_INTERNAL", "Nothing was committed.");
 			await store.sweep();
-		}
+		}).catch(async (error) => {
+			await store.sweep().catch(() => undefined); // why the load failed is what matters
+			if (committed) this.#tell(committed); // it is still what answers
+			throw error;
+		});
 		state.condition("committed");
-		const absent = state.status.bundles.filter((b) => b.state === "absent");
-		state.enter(absent.length > 0 ? "degraded" : "ready");
+		const whole = state.status.bundles.every((b) => b.state !== "absent") && this.#missing.size === 0;
+		state.enter(whole ? "ready" : "degraded");
 	}
 
-	#show({ release, development, bundles, view }: Committed): void {
-		this.#view = view;
+	/** Proves the committed set anew, if there is one, and serves it. */
+	async #open(store: Store, source: BlobSource, trust: Trust): Promise<Committed | undefined> {
+		const lost = [...this.#missing]; // they are found again or not needed any more; not so what is lost meanwhile
+		const committed = await openCommitted(store, source, trust, this.#config, this.#kernel.rootId);
+		if (committed === undefined) return undefined;
+		this.#view = committed.view;
+		for (const digest of lost) this.#missing.delete(digest);
+		if (this.#missing.size === 0) this.#state.condition("blobs");
+		this.#tell(committed);
+		return committed;
+	}
+
+	#tell({ release, bundles }: Committed): void {
 		tellRelease(this.#state, release, bundles, "committed");
-		this.#state.update({ developmentKey: development });
+		this.#state.update({ missingBlobs: [...this.#missing] });
 	}
 
 	/** A named step: its condition is told whichever way it ends. */
@@ -138,11 +164,26 @@ export class BringUp implements Registry {
 		}
 	}
 
-	/** A stored blob went bad: bring the set up again, which loads that blob from the medium. */
-	#repair(error: SlipwayError): void {
-		this.#state.condition("store", error);
+	/** A stored blob went bad or missing. Where it is served, the set is brought up again, which loads it from the medium. */
+	#lost(digest: string, error: SlipwayError): void {
+		if (this.#view === undefined || !holds(this.#view, digest)) return; // the step that reads it tells
+		this.#missing.add(digest);
+		this.#state.condition("blobs", error);
+		this.#state.update({ missingBlobs: [...this.#missing] });
+		if (this.#running !== undefined) return; // when it has ended, another one follows
 		this.#state.enter("degraded");
-		if (++this.#repairs <= REPAIRS) void this.run();
+		this.#repairSoon();
+	}
+
+	#repairSoon(): void {
+		if (this.#stopped) return;
+		const pause = performance.now() - this.#repaired < REPAIR_PAUSE_MS ? REPAIR_PAUSE_MS : 0;
+		this.#repair ??= setTimeout(async () => {
+			await this.run();
+			this.#repaired = performance.now();
+			this.#repair = undefined;
+			if (this.#missing.size > 0) this.#repairSoon();
+		}, pause);
 	}
 }
 

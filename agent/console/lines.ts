@@ -15,7 +15,7 @@ export function consoleLines(status: Status): string[] {
 		...(status.store.kind === "ephemeral"
 			? ["Store: ephemeral (no data disk); content is loaded again at every start."]
 			: []),
-		...(status.developmentKey ? ["Signed with a development key: not for production."] : []),
+		...(status.developmentKey ? ["Trusts a development key: not for production."] : []),
 		...(status.fips.required ? [status.fips.statement] : []),
 		...(status.mediumCheck === null ? [] : [medium(status.mediumCheck)]),
 		...(status.tlsSha256 === null ? [] : [`slipway: tls-sha256=${status.tlsSha256}`]),

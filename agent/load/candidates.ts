@@ -25,7 +25,7 @@ export interface Candidate {
  * Errors: E_MEDIA, E_UNSIGNED, E_DENIED, E_RELEASE_SET and those of reading an index.
  */
 export async function findCandidates(content: string, release: ContentRelease, trust: Trust): Promise<Candidate[]> {
-	const files = (await readdir(content).catch(() => [])).filter((file) => file.endsWith(".zst")).sort();
+	const files = await bundleFiles(content);
 	if (files.length === 0) throw new SlipwayError("E_MEDIA", `There are no bundles in ${content}.`);
 	const found: Candidate[] = [];
 	const faults: SlipwayError[] = [];
@@ -61,29 +61,33 @@ export async function findCandidates(content: string, release: ContentRelease, t
 	return found;
 }
 
+/** Names of the bundle files in the content folder, sorted; none when there is no such folder. */
+export async function bundleFiles(content: string): Promise<string[]> {
+	return (await readdir(content).catch(() => [])).filter((file) => file.endsWith(".zst")).sort();
+}
+
 async function readCandidate(content: string, file: string, trust: Trust): Promise<Candidate> {
 	const path = join(content, file);
 	await access(signatureName(path)).catch(() => {
 		throw new SlipwayError("E_UNSIGNED", `${file} has no signature file ${signatureName(file)}.`);
 	});
 	const bundle = await openBundle(path, {
-		authenticate: (payload, envelope) => authenticateIndex(payload, envelope, trust),
+		authenticate: (payload, envelope) => void authenticateIndex(payload, envelope, trust),
 	});
 	await bundle.close();
 	const { index, indexDigest, payload, envelope } = bundle;
 	return { path, file, index, indexDigest, payload, envelope };
 }
 
-/** Refuses an index that no trusted key signed, or that is on the denylist. Errors: those of verifyEnvelope, E_DENIED. */
-export function authenticateIndex(
-	payload: Buffer,
-	envelope: DetachedEnvelope,
-	trust: Trust,
-): { indexDigest: string; development: boolean } {
-	const { development } = verifyEnvelope(envelope, payload, PAYLOAD_TYPE.bundleIndex, trust.release);
+/**
+ * Refuses an index that no trusted key signed, or that is on the denylist; gives its digest.
+ * Errors: those of verifyEnvelope, E_DENIED.
+ */
+export function authenticateIndex(payload: Buffer, envelope: DetachedEnvelope, trust: Trust): string {
+	verifyEnvelope(envelope, payload, PAYLOAD_TYPE.bundleIndex, trust.release);
 	const indexDigest = sha256Hex(payload);
 	if (trust.release.denyIndexes.has(indexDigest)) {
 		throw new SlipwayError("E_DENIED", `The bundle with index ${indexDigest} is on the denylist.`);
 	}
-	return { indexDigest, development };
+	return indexDigest;
 }

@@ -1,3 +1,4 @@
+import type { ApplianceConfig } from "../../bundle/appliance.ts";
 import { parseDetachedEnvelope } from "../../bundle/dsse.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { parseIndex } from "../../bundle/index-check.ts";
@@ -9,24 +10,26 @@ import type { BlobSource } from "../registry/lookup.ts";
 import type { View } from "../registry/view.ts";
 import type { Store } from "../store/store.ts";
 import { authenticateIndex } from "./candidates.ts";
+import { checkFitness } from "./fitness.ts";
 import { checkRoot, type SignedRelease } from "./release.ts";
 
 export interface Committed {
 	readonly release: SignedRelease;
 	readonly bundles: readonly { readonly index: BundleIndex; readonly indexDigest: string }[];
-	readonly development: boolean;
 	readonly view: View;
 }
 
 /**
  * The committed set, proved anew: the signed release and indexes that the catalog points to are verified with the keys of
  * today, and every blob must be there as it was recorded. So neither the catalog nor the disk alone can make a name visible.
- * Undefined when nothing is committed. Errors: those of verification, E_BLOB_MISSING, E_DENIED, E_RELEASE_SET, E_RELEASE_ROOT.
+ * Undefined when nothing is committed. Errors: those of verification and checkFitness, E_BLOB_MISSING, E_DENIED, E_RELEASE_SET,
+ * E_RELEASE_ROOT.
  */
 export async function openCommitted(
 	store: Store,
 	source: BlobSource,
 	trust: Trust,
+	config: Pick<ApplianceConfig, "arch" | "fips">,
 	rootId: string | null,
 ): Promise<Committed | undefined> {
 	const catalog = store.catalog;
@@ -41,18 +44,18 @@ export async function openCommitted(
 			throw new SlipwayError("E_RELEASE_SET", `The required bundle ${bundle.name} is not in the store.`);
 		}
 	}
-	const bundles: { index: BundleIndex; indexDigest: string; development: boolean }[] = [];
+	const bundles: { index: BundleIndex; indexDigest: string }[] = [];
 	for (const indexDigest of catalog.bundles) {
 		if (!release.release.bundles.some((bundle) => bundle.indexDigest === indexDigest)) {
 			throw new SlipwayError("E_RELEASE_SET", `The store's bundle ${indexDigest} is not in its release.`);
 		}
 		bundles.push(await readIndex(store, trust, indexDigest));
 	}
+	checkFitness(config, release.release, bundles); // the machine may be another one than when it was committed
 	for (const { index } of bundles) await checkPresent(store, index);
 	return {
 		release,
 		bundles,
-		development: release.development || bundles.some((bundle) => bundle.development),
 		view: await buildView(
 			bundles.flatMap(({ index }) => index.names),
 			source,
@@ -63,9 +66,9 @@ export async function openCommitted(
 async function readIndex(store: Store, trust: Trust, name: string) {
 	const payload = await store.readSigned(`${name}.index.json`);
 	const envelope = parseDetachedEnvelope(await store.readSigned(`${name}.envelope.json`));
-	const { indexDigest, development } = authenticateIndex(payload, envelope, trust);
+	const indexDigest = authenticateIndex(payload, envelope, trust);
 	if (indexDigest !== name) throw new SlipwayError("E_DIGEST_MISMATCH", `The stored index ${name} is another one.`);
-	return { index: parseIndex(payload), indexDigest, development };
+	return { index: parseIndex(payload), indexDigest };
 }
 
 async function checkPresent(store: Store, index: BundleIndex): Promise<void> {

@@ -1,10 +1,11 @@
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { ApplianceConfig } from "../../bundle/appliance.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { IsoRelease } from "../../bundle/index-schema.ts";
 import type { Trust } from "../../bundle/trust.ts";
+import { verifyBundle } from "../../bundle/verify.ts";
 import type { BundleStatus, State } from "../status/state.ts";
-import { type Candidate, findCandidates } from "./candidates.ts";
+import { bundleFiles, type Candidate, findCandidates } from "./candidates.ts";
 import type { Committed } from "./committed.ts";
 import { checkFitness } from "./fitness.ts";
 import type { KernelLine } from "./kernel.ts";
@@ -19,8 +20,8 @@ export interface ContentSet {
 
 /**
  * Reads the set, on an appliance with the signed list of the medium it stands on.
- * Errors: those of readContentRelease, checkRoot, readMediumRelease, findCandidates and checkFitness; E_MEDIA and
- * E_DIGEST_MISMATCH from the check of the medium.
+ * Errors: those of readContentRelease, checkRoot, readMediumRelease, findCandidates and checkFitness; E_DIGEST_MISMATCH from
+ * the check of the medium.
  */
 export async function readContentSet(
 	config: ApplianceConfig,
@@ -32,20 +33,24 @@ export async function readContentSet(
 	checkRoot(release.release, kernel.rootId);
 	if (kernel.rootId !== null) {
 		const medium = await readMediumRelease(config.content, trust, kernel.rootId, release.digest);
-		if (medium) state.update({ buildId: medium.buildId });
-		if (kernel.checkMedium) await checkMedium(join(config.content, ".."), medium, state);
+		state.update({ buildId: medium.buildId });
+		if (kernel.checkMedium) await checkMedium(config.content, trust, medium, state);
 	}
 	const candidates = await findCandidates(config.content, release.release, trust);
-	checkFitness(config, candidates);
+	checkFitness(config, release.release, candidates);
 	return { release, candidates };
 }
 
-async function checkMedium(root: string, medium: IsoRelease | undefined, state: State): Promise<void> {
-	if (medium === undefined) throw new SlipwayError("E_MEDIA", "The medium has no signed ISO release to check it by.");
-	const total = medium.files.length;
-	const bad = await checkFiles(root, medium.files, (done, soFar) =>
-		state.update({ mediumCheck: { done, total, bad: [...soFar] } }),
-	);
+/** Reads everything on the medium: the files that the ISO release lists, and every bundle by its own signatures. */
+async function checkMedium(content: string, trust: Trust, medium: IsoRelease, state: State): Promise<void> {
+	const bundles = await bundleFiles(content);
+	const total = medium.files.length + bundles.length;
+	const tell = (done: number, bad: readonly string[]) => state.update({ mediumCheck: { done, total, bad: [...bad] } });
+	const bad = await checkFiles(join(content, ".."), medium.files, tell);
+	for (const [i, file] of bundles.entries()) {
+		await verifyBundle(join(content, file), trust).catch(() => bad.push(`${basename(content)}/${file}`));
+		tell(medium.files.length + i + 1, bad);
+	}
 	if (bad.length === 0) return;
 	throw new SlipwayError("E_DIGEST_MISMATCH", `The medium is damaged: ${bad.join(", ")}.`, {
 		next: "Write the ISO to another medium.",
@@ -62,7 +67,7 @@ export function sameSet(committed: Committed, set: ContentSet): boolean {
 /** Puts the release into the state; its bundles that are `present` are in state `to`. */
 export function tellRelease(
 	state: State,
-	{ release, digest, development }: SignedRelease,
+	{ release, digest }: SignedRelease,
 	present: readonly Pick<Candidate, "index" | "indexDigest">[],
 	to: BundleStatus["state"],
 ): void {
@@ -72,5 +77,5 @@ export function tellRelease(
 		return { name, version, arch, fips, indexDigest, required, state: found ? to : "absent", names };
 	});
 	const { version, sequence } = release;
-	state.update({ developmentKey: development, release: { version, sequence, digest }, bundles });
+	state.update({ release: { version, sequence, digest }, bundles });
 }

@@ -1,6 +1,6 @@
 import type { ApplianceConfig } from "../../bundle/appliance.ts";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
-import type { BundleIndex } from "../../bundle/index-schema.ts";
+import type { BundleIndex, ContentRelease } from "../../bundle/index-schema.ts";
 
 /** Version of the agent, as bundles' `minAgent` means it. */
 export const AGENT_VERSION = "0.1.0";
@@ -11,11 +11,15 @@ interface Item {
 }
 
 /**
- * Refuses a set that is not for this machine or not consistent in itself; every fault at once.
- * Errors: E_TARGET (architecture), E_FIPS_MIX, E_FORMAT (minAgent), E_RELEASE_SET (requires), E_NAME_CONFLICT.
+ * Refuses a set that is not for this machine, not what its release says or not consistent in itself; every fault at once.
+ * Errors: E_TARGET (architecture), E_FIPS_MIX, E_FORMAT (minAgent), E_RELEASE_SET (claims, requires), E_NAME_CONFLICT.
  */
-export function checkFitness(config: Pick<ApplianceConfig, "arch" | "fips">, set: readonly Item[]): void {
-	const faults = set.flatMap((item) => bundleFaults(config, item, set));
+export function checkFitness(
+	config: Pick<ApplianceConfig, "arch" | "fips">,
+	release: ContentRelease,
+	set: readonly Item[],
+): void {
+	const faults = set.flatMap((item) => [...claimFaults(release, item), ...bundleFaults(config, item, set)]);
 	const byName = new Map<string, { digest: string; bundle: string }>();
 	for (const { index } of set) {
 		for (const { ref, digest } of index.names) {
@@ -31,6 +35,19 @@ export function checkFitness(config: Pick<ApplianceConfig, "arch" | "fips">, set
 		}
 	}
 	if (faults.length > 0) throw new SlipwayErrors(faults, "The content does not fit this machine.");
+}
+
+/** What people read in the release must be what the bundle's own index says. */
+function claimFaults({ bundles }: ContentRelease, { index, indexDigest }: Item): SlipwayError[] {
+	const claims = bundles.find((bundle) => bundle.indexDigest === indexDigest);
+	const wrong = (["name", "version", "arch", "fips"] as const).filter((key) => claims?.[key] !== index[key]);
+	return wrong.map(
+		(key) =>
+			new SlipwayError(
+				"E_RELEASE_SET",
+				`The ${key} of ${index.name} ${index.version} is ${index[key]}; the content release says ${claims?.[key]}.`,
+			),
+	);
 }
 
 function bundleFaults(

@@ -1,6 +1,8 @@
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { Trust } from "../../bundle/trust.ts";
 import { verifyBundle } from "../../bundle/verify.ts";
+import { buildView } from "../registry/build-view.ts";
+import type { BlobSource } from "../registry/lookup.ts";
 import type { BundleStatus, State } from "../status/state.ts";
 import type { Evidence } from "../store/evidence.ts";
 import { Ingest } from "../store/ingest.ts";
@@ -11,10 +13,12 @@ import type { SignedRelease } from "./release.ts";
 /**
  * Verifies every bundle of the set and takes its blobs into the store, each bundle in one pass over its file; the catalog is
  * written, and with it the set becomes visible, only when every bundle is verified whole, signature file included, and
- * durable. Errors: those of verifyBundle, E_RELEASE_SET when a bundle changes meanwhile, E_IO, E_NO_SPACE.
+ * durable, and the registry's view can be built from it. On failure the store is as before, but for blobs nobody needs.
+ * Errors: those of verifyBundle and buildView, E_RELEASE_SET when a bundle changes meanwhile, E_IO, E_NO_SPACE.
  */
 export async function loadSet(
 	store: Store,
+	source: BlobSource,
 	trust: Trust,
 	release: SignedRelease,
 	candidates: readonly Candidate[],
@@ -65,6 +69,11 @@ export async function loadSet(
 			throw new SlipwayError("E_IO", `The blob ${digest} changed in the store during the load.`);
 		blobs[digest] = evidence;
 	}
+	// What cannot be served must not replace what can.
+	await buildView(
+		candidates.flatMap(({ index }) => index.names),
+		source,
+	);
 	await store.commit({ format: 1, release: release.digest, bundles: candidates.map((c) => c.indexDigest), blobs });
 }
 

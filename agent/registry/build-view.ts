@@ -50,11 +50,15 @@ async function add(repo: Building, at: Descriptor, absent: ReadonlySet<string>, 
 		};
 		repo.referrers.set(document.subject.digest, [...(repo.referrers.get(document.subject.digest) ?? []), referrer]);
 	}
-	const parts = document.kind === "index" ? document.manifests : [document.config, ...document.layers];
-	for (const part of parts) {
-		if (absent.has(part.digest)) continue;
-		if (isManifestType(part.mediaType)) await add(repo, part, absent, source);
-		else repo.blobs.set(part.digest, part.size);
+	if (document.kind === "manifest") {
+		// Whatever media types they claim, these are leaves: only an index has manifests below it.
+		for (const part of [document.config, ...document.layers]) repo.blobs.set(part.digest, part.size);
+		return;
+	}
+	for (const child of document.manifests) {
+		if (absent.has(child.digest)) continue;
+		if (isManifestType(child.mediaType)) await add(repo, child, absent, source);
+		else repo.blobs.set(child.digest, child.size);
 	}
 }
 

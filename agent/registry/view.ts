@@ -30,3 +30,8 @@ export interface Referrer extends ManifestEntry {
 export function findRepository(view: View, name: string, ns: string | undefined): Repository | undefined {
 	return (ns === undefined ? undefined : view.get(`${ns}/${name}`)) ?? view.get(name);
 }
+
+/** Whether any repository shows that blob or manifest. */
+export function holds(view: View, digest: string): boolean {
+	return [...view.values()].some((repo) => repo.blobs.has(digest) || repo.manifests.has(digest));
+}

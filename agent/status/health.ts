@@ -1,8 +1,11 @@
 import type { Status } from "./state.ts";
 
-/** A whole set is verified and served. A degraded appliance serves too; what is wrong stands in its conditions. */
-export function isReady(status: Status): boolean {
-	return status.stage === "ready" || status.stage === "degraded";
+/**
+ * A whole verified set is served: there is one, none of its blobs is lost, and no other set is being loaded. A degraded
+ * appliance may be ready; what is wrong stands in its conditions.
+ */
+export function isReady({ stage, missingBlobs }: Pick<Status, "stage" | "missingBlobs">): boolean {
+	return (stage === "ready" || stage === "degraded") && missingBlobs?.length === 0;
 }
 
 /** The checks behind readiness as lines, in the form `[+]name ok` and `[-]name failed: CODE cause`. */

@@ -57,9 +57,7 @@ export function metrics(state: State): Registry {
 	gauge("load_done_bytes", "Bytes verified in the present load", (g) => g.set(state.status.progress.bytesDone));
 	gauge("load_bytes", "Bytes of the present load", (g) => g.set(state.status.progress.bytesTotal));
 	gauge("fips_active", "1 when FIPS mode is proved", (g) => g.set(state.status.fips.active ? 1 : 0));
-	gauge("development_key", "1 when content is signed with a development key", (g) =>
-		g.set(state.status.developmentKey ? 1 : 0),
-	);
+	gauge("development_key", "1 when a development key is trusted", (g) => g.set(state.status.developmentKey ? 1 : 0));
 	gauge("resident_memory_bytes", "Resident memory of the agent", (g) => g.set(process.memoryUsage.rss()));
 	return registry;
 }

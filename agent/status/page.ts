@@ -57,7 +57,7 @@ function facts(status: Status): string[][] {
 		["Addresses", status.addresses.join(", ")],
 		["TLS certificate, SHA-256", status.tlsSha256],
 		["Content release", status.release && `${status.release.version} (sequence ${status.release.sequence})`],
-		["Signed with", status.developmentKey ? "a development key: not for production" : null],
+		["Trusts", status.developmentKey ? "a development key: not for production" : null],
 		[
 			"Store",
 			`${status.store.path}, ${status.store.kind === "ephemeral" ? "ephemeral: loaded again at every start" : "persistent"}`,

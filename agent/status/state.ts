@@ -1,7 +1,7 @@
 import type { ApplianceConfig } from "../../bundle/appliance.ts";
 import { type ErrorCode, SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 
-/** booting, preflight, verifying, serving, then ready; or degraded (a whole set is served, something else is wrong) or failed. */
+/** booting, preflight, verifying, serving, then ready; or degraded (a set is served, something is wrong) or failed. */
 export type Stage = "booting" | "preflight" | "verifying" | "serving" | "ready" | "degraded" | "failed";
 
 /** One thing that was checked. `code`, `cause` and `next` say what is wrong and what to do; empty when `ok`. */
@@ -60,11 +60,13 @@ export interface Status {
 	/** Id of the root image, from the kernel line; null on a host that is not an appliance. */
 	readonly rootId: string | null;
 	readonly fips: FipsStatus;
-	/** Something here was signed with a development key. */
+	/** A development key is among the trusted release keys, so anything here may be signed with it. */
 	readonly developmentKey: boolean;
 	readonly store: { readonly path: string; readonly kind: "persistent" | "ephemeral" };
 	readonly release: { readonly version: string; readonly sequence: number; readonly digest: string } | null;
 	readonly bundles: readonly BundleStatus[];
+	/** Digests that the served set needs and the store has lost; null while nothing is served. */
+	readonly missingBlobs: readonly string[] | null;
 	/** Check of the medium asked for with slipway.check=1; null when it was not. */
 	readonly mediumCheck: { readonly done: number; readonly total: number; readonly bad: readonly string[] } | null;
 	readonly addresses: readonly string[];
@@ -98,26 +100,32 @@ export class State {
 		if (stage !== this.#status.stage) this.#set({ ...this.#status, stage, since: new Date().toISOString() });
 	}
 
-	/** Sets the condition of that name: fine, or wrong with the error's code, cause and next step. */
-	condition(name: string, error?: SlipwayError): void {
-		const condition =
-			error === undefined
-				? { name, ok: true, code: null, cause: "", next: "" }
-				: { name, ok: false, code: error.code, cause: error.message, next: error.next };
-		const old = new RegExp(`^${name}(-\\d+)?$`); // fail() numbers the further ones
-		const others = this.#status.conditions.filter((c) => (error === undefined ? !old.test(c.name) : c.name !== name));
+	/**
+	 * Sets the condition of that name: fine, or wrong with the error's code, cause and next step. Further errors become
+	 * `name-2`, `name-3`, …; what was said under these names before is gone. The first is the last error.
+	 */
+	condition(name: string, ...errors: readonly SlipwayError[]): void {
+		const old = new RegExp(`^${name}(-\\d+)?$`);
+		const said = errors.map(
+			(e, i): Condition => ({
+				name: i === 0 ? name : `${name}-${i + 1}`,
+				ok: false,
+				code: e.code,
+				cause: e.message,
+				next: e.next,
+			}),
+		);
+		const fine: Condition = { name, ok: true, code: null, cause: "", next: "" };
 		this.#set({
 			...this.#status,
-			conditions: [...others, condition],
-			...(error === undefined ? {} : { lastError: lastError(error) }),
+			conditions: [...this.#status.conditions.filter((c) => !old.test(c.name)), ...(said.length > 0 ? said : [fine])],
+			...(errors[0] === undefined ? {} : { lastError: lastError(errors[0]) }),
 		});
 	}
 
-	/** Records every error in `error` as a condition (`name`, `name-2`, …) and enters `stage`. The first is the last error. */
+	/** Sets the condition of that name to every error in `error` and enters `stage`. */
 	fail(name: string, error: unknown, stage: "failed" | "degraded" = "failed"): void {
-		const errors = slipwayErrors(error);
-		for (const [i, e] of errors.entries()) this.condition(i === 0 ? name : `${name}-${i + 1}`, e);
-		if (errors[0]) this.update({ lastError: lastError(errors[0]) });
+		this.condition(name, ...slipwayErrors(error));
 		this.enter(stage);
 	}
 

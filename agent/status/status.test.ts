@@ -28,6 +28,7 @@ const initial: Status = {
 	store: { path: "/s", kind: "ephemeral" },
 	release: null,
 	bundles: [],
+	missingBlobs: null,
 	mediumCheck: null,
 	addresses: ["192.0.2.7"],
 	urls: { registry: "https://192.0.2.7:5000/v2/", status: "https://192.0.2.7:8080/" },
@@ -66,10 +67,19 @@ test("the same failure reads the same in status, readyz, metrics, page, console 
 	expect(consoleLines(state.status).join("\n")).toMatch(/E_UNSIGNED: .*\n {2}Next: Get the .*\n/);
 	expect(page(state.status)).toContain("x.zst has no &lt;b&gt;.");
 
+	// What was said under the name before does not stay beside what is said now.
+	state.fail("content", new SlipwayError("E_MEDIA", "There is nothing."));
+	expect(state.status.conditions.map((c) => [c.name, c.code])).toEqual([["content", "E_MEDIA"]]);
 	state.condition("content");
 	expect(state.status.conditions).toEqual([{ name: "content", ok: true, code: null, cause: "", next: "" }]);
 	state.enter("ready");
+	expect((await get("/readyz")).status).toBe(503);
+	state.update({ missingBlobs: ["sha256:00"] });
+	expect((await get("/readyz")).status).toBe(503);
+	state.update({ missingBlobs: [] });
 	expect((await get("/readyz")).status).toBe(200);
+	state.enter("serving");
+	expect((await get("/readyz")).status).toBe(503);
 });
 
 test("the console says what a field engineer and the boot command need, in printable ASCII", () => {

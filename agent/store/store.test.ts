@@ -3,7 +3,7 @@ import { appendFile, chmod, readdir, readFile, stat, utimes, writeFile } from "n
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { tempDir } from "../../test/support/temp.ts";
 import { checkSpace } from "../load/space.ts";
 import { volume } from "./files.ts";
@@ -104,21 +104,51 @@ test("bytes that went bad on disk never make a whole answer, and the blob is dro
 		bytes[5] = bytes[5]! ^ 1;
 		await writeFile(store.path(b.digest), bytes);
 		const told: string[] = [];
-		const source = new StoreSource(store, (error) => told.push(error.code));
+		const source = new StoreSource(store, (digest, error) => told.push(digest, error.code));
 		await expect(read(source, b, start, end)).rejects.toMatchObject({ code: "E_DIGEST_MISMATCH" });
-		expect(told).toEqual(["E_DIGEST_MISMATCH"]);
+		expect(told).toEqual([b.digest, "E_DIGEST_MISMATCH"]);
 		expect(await store.trusted(b.digest, b.size)).toBeUndefined();
 		await expect(stat(store.path(b.digest))).rejects.toMatchObject({ code: "ENOENT" });
 	}
 });
 
-test("the sweep removes what the committed set does not need", async () => {
-	const [old, kept] = [blob(100), blob(200)];
+test("a blob that cannot be opened just now is an error, and stays", async () => {
+	const b = blob(1000);
 	const store = await Store.open(folder);
-	await take(store, [old, kept]);
+	await take(store, [b]);
+	await commit(store, [b]);
+	const source = new StoreSource(store, () => expect.unreachable());
+	const full = Object.assign(new Error("too many open files"), { code: "EMFILE" });
+	const open = vi.spyOn(store, "open").mockRejectedValue(full);
+	await expect(source.read(b.digest, b.size)).rejects.toMatchObject({ code: "E_IO" });
+	await expect(read(source, b, 1, 2)).rejects.toMatchObject({ code: "E_IO" });
+	open.mockRestore();
+	expect(await source.read(b.digest, b.size)).toEqual(b.data);
+});
+
+test("many who ask for parts of an unchecked blob cost one reading of it", async () => {
+	const b = blob(900_000);
+	const store = await Store.open(folder);
+	await take(store, [b]);
+	await commit(store, [b]);
+	const open = vi.spyOn(store, "open");
+	const source = new StoreSource(store, () => expect.unreachable());
+	const parts = await Promise.all(Array.from({ length: 10 }, (_, i) => read(source, b, i, i + 99)));
+	for (const [i, part] of parts.entries()) expect(part).toEqual(b.data.subarray(i, i + 100));
+	expect(open).toHaveBeenCalledTimes(1 + 10);
+});
+
+test("the sweep removes what the committed set does not need", async () => {
+	const [old, kept, wanted] = [blob(100), blob(200), blob(300)];
+	const store = await Store.open(folder);
+	await take(store, [old, kept, wanted]);
+	await store.sweep([old, kept, wanted].map((b) => b.digest));
 	await store.keepSigned(`${"1".repeat(64)}.index.json`, Buffer.from("x"));
 	await commit(store, [kept]);
+	await store.sweep([wanted.digest]);
+	expect(await store.trusted(wanted.digest, wanted.size)).toBeDefined();
 	await store.sweep();
+	expect(await store.trusted(wanted.digest, wanted.size)).toBeUndefined();
 	await expect(stat(store.path(old.digest))).rejects.toMatchObject({ code: "ENOENT" });
 	expect((await stat(store.path(kept.digest))).size).toBe(200);
 	expect(await readdir(join(folder, "signed"))).toEqual([]);

@@ -101,19 +101,19 @@ export class Store {
 		await rm(join(this.folder, "journal"), { force: true });
 	}
 
-	/** Removes blobs and signed documents that the committed set does not need. */
-	async sweep(): Promise<void> {
-		const keep = this.#catalog;
-		if (keep === undefined) return;
-		const signed = new Set([keep.release, ...keep.bundles]);
+	/** Removes signed documents that the committed set does not need, and blobs that neither it nor `wanted` needs. */
+	async sweep(wanted: Iterable<string> = []): Promise<void> {
+		const { release, bundles, blobs } = this.#catalog ?? { release: "", bundles: [], blobs: {} };
+		const signed = new Set([release, ...bundles]);
 		for (const name of await readdir(join(this.folder, "signed"))) {
 			if (!signed.has(name.split(".")[0] ?? "")) await unlink(join(this.folder, "signed", name));
 		}
+		const keep = new Set([...Object.keys(blobs), ...wanted]);
 		for (const algorithm of ["sha256", "sha512"]) {
 			for (const prefix of await readdir(join(this.folder, "blobs", algorithm))) {
 				const folder = join(this.folder, "blobs", algorithm, prefix);
 				for (const hex of await readdir(folder)) {
-					if (keep.blobs[`${algorithm}:${hex}`] === undefined) await unlink(join(folder, hex));
+					if (!keep.has(`${algorithm}:${hex}`)) await unlink(join(folder, hex));
 				}
 			}
 		}
