@@ -19,10 +19,29 @@ scrub() {
 		"$root"/etc/apt/sources.list.d/ubuntu-fips* "$root"/etc/apt/sources.list.d/ubuntu-esm* \
 		"$root"/var/log/ubuntu-advantage* "$root"/var/log/ubuntu-pro* "$root"/var/log/apt/*
 }
+# What must be found nowhere: the token, and those that the vendor's service gives for it.
+collect() {
+	private=$root/var/lib/ubuntu-advantage/private/machine-token.json
+	[ ! -f "$private" ] || tr ',{}' '\n\n\n' <"$private" | sed -n 's/.*[tT]oken" *: *"\([^"]\{12,\}\)".*/\1/p'
+	cat "$root"/etc/apt/auth.conf.d/* 2>/dev/null | sed -n 's/.*password  *\([^ ]\{12,\}\).*/\1/p'
+}
 # However this ends, the machine must not stay attached, nor the token lie about.
-trap 'in_root pro detach --assume-yes >/dev/null 2>&1 || true; scrub' EXIT
-
+undo() {
+	trap '' TERM INT HUP
+	in_root pro detach --assume-yes >/dev/null 2>&1 || true
+	scrub
+	rm -f "$patterns"
+}
 umask 077
+patterns=$(mktemp)
+trap undo EXIT
+# The shell runs the trap above for an exit, not for a signal.
+trap 'exit 143' TERM INT HUP
+
+{
+	tr -d '[:space:]' <"$SLIPWAY_PRO_TOKEN_FILE"
+	echo
+} >"$patterns"
 mkdir -p "$root/run"
 {
 	printf 'token: '
@@ -34,6 +53,7 @@ in_root pro attach --attach-config /run/slipway-pro.yaml
 rm -f "$config"
 # Sources without the switch of kernel and services, which would look at the build host.
 in_root pro enable --access-only --assume-yes "$SLIPWAY_PRO_SERVICE"
+collect >>"$patterns"
 in_root apt-get update
 # The list is of words without blanks or wildcards, checked by the schema.
 # shellcheck disable=SC2086
@@ -50,16 +70,13 @@ fi
 in_root pro detach --assume-yes
 in_root apt-get purge --yes ubuntu-pro-client
 scrub
-trap - EXIT
+trap 'rm -f "$patterns"' EXIT
 
-# The proof that it worked: the token's text is nowhere in the root.
-pattern=$(mktemp)
-trap 'rm -f "$pattern"' EXIT
-tr -d '[:space:]' <"$SLIPWAY_PRO_TOKEN_FILE" >"$pattern"
+# The proof that it worked: their text is nowhere in the root.
 for folder in "$root"/*; do
 	case $folder in */proc | */sys | */dev) continue ;; esac
-	if found=$(grep -rlFa -f "$pattern" "$folder" 2>/dev/null) && [ -n "$found" ]; then
-		echo "E_STAGE: the token of Ubuntu Pro is still in $found" >&2
+	if found=$(grep -rlFa -f "$patterns" "$folder" 2>/dev/null) && [ -n "$found" ]; then
+		echo "E_STAGE: a token of Ubuntu Pro is still in $found" >&2
 		exit 1
 	fi
 done

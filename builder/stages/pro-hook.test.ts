@@ -6,6 +6,8 @@ import { run } from "../tools/run.ts";
 
 const HOOK = join(import.meta.dirname, "pro-hook.sh");
 const TOKEN = "C1canaryCANARYcanary1234567890";
+const MACHINE = "machineCANARYmachine1234567890";
+const RESOURCE = "resourceCANARYresource123456";
 
 /** A root, and a `chroot` that does to it what the vendor's client does as far as the token goes. */
 async function fakeRoot(extra = ""): Promise<{ root: string; env: Record<string, string>; log: string }> {
@@ -30,8 +32,9 @@ case "$1 $2" in
 "pro attach")
 	grep -q 'token: ${TOKEN}' "$root/run/slipway-pro.yaml" || exit 9
 	mkdir -p "$root/var/lib/ubuntu-advantage/private"
-	echo ${TOKEN} >"$root/var/lib/ubuntu-advantage/private/machine-token.json"
-	echo ${TOKEN} >"$root/etc/apt/auth.conf.d/90ubuntu-advantage"
+	echo '{"machineToken":"${MACHINE}","resourceTokens":[{"type":"fips","token":"${RESOURCE}"}],"id":"${TOKEN}"}' \\
+		>"$root/var/lib/ubuntu-advantage/private/machine-token.json"
+	echo "machine esm.test/ login bearer password ${RESOURCE}" >"$root/etc/apt/auth.conf.d/90ubuntu-advantage"
 	echo ${TOKEN} >"$root/var/log/ubuntu-advantage.log"
 	${extra}
 	;;
@@ -53,7 +56,7 @@ async function leaks(folder: string): Promise<string[]> {
 	const entries = await readdir(folder, { recursive: true, withFileTypes: true });
 	const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
 	const texts = await Promise.all(files.map(async (file) => [file, await readFile(file, "utf8")] as const));
-	return texts.filter(([, text]) => text.includes(TOKEN)).map(([file]) => file);
+	return texts.filter(([, text]) => /C1canaryCANARY|CANARYmachine|CANARYresource/.test(text)).map(([file]) => file);
 }
 
 test("the token attaches the root, brings the packages, and is nowhere afterwards", async () => {
@@ -89,8 +92,12 @@ test("for images the packages are fetched, not installed, and the token stays be
 	expect(calls).toContain("pro detach --assume-yes");
 });
 
-test("a token left in a place that nobody thought of stops the build", async () => {
-	const { root, env } = await fakeRoot(`mkdir -p "$root/opt"; echo x${TOKEN}x >"$root/opt/new-place"`);
+test.each([
+	["the user's token", TOKEN],
+	["the machine's token", MACHINE],
+	["a service's token", RESOURCE],
+])("%s left in a place that nobody thought of stops the build", async (_, token) => {
+	const { root, env } = await fakeRoot(`mkdir -p "$root/opt"; echo x${token}x >"$root/opt/new-place"`);
 	await expect(run("/bin/sh", [HOOK, root], { env })).rejects.toMatchObject({
 		code: "E_TOOL_FAILED",
 		message: expect.stringMatching(/still in .*opt\/new-place/),
@@ -100,6 +107,17 @@ test("a token left in a place that nobody thought of stops the build", async () 
 test("a failure in between detaches and scrubs too", async () => {
 	const { root, env, log } = await fakeRoot("exit 7");
 	await expect(run("/bin/sh", [HOOK, root], { env })).rejects.toMatchObject({ code: "E_TOOL_FAILED" });
+	expect(await leaks(root)).toEqual([]);
+	expect(await readFile(log, "utf8")).toContain("pro detach --assume-yes");
+});
+
+test("a build that is stopped meanwhile detaches and scrubs too", async () => {
+	const { root, env, log } = await fakeRoot("exec sleep 60");
+	const stop = new AbortController();
+	const stopped = run("/bin/sh", [HOOK, root], { env, signal: stop.signal });
+	await expect.poll(() => leaks(root)).not.toEqual([]);
+	stop.abort();
+	await expect(stopped).rejects.toMatchObject({ code: "E_INTERRUPTED" });
 	expect(await leaks(root)).toEqual([]);
 	expect(await readFile(log, "utf8")).toContain("pro detach --assume-yes");
 });
