@@ -99,6 +99,9 @@ export class StageCache {
 			if (held === undefined) continue; // its build is alive
 			try {
 				await removeTree(folder);
+			} catch (error) {
+				// Another user's leftovers are for that user's next build.
+				if (!["EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
 			} finally {
 				await held.release();
 			}

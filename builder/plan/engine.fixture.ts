@@ -4,14 +4,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { PlainMonitor } from "../monitor/plain.ts";
 import type { Build } from "./build.ts";
-import { type Plan, planBuild } from "./plan.ts";
+import type { Plan } from "./plan.ts";
 import { type RunPlanOptions, runPlan, type StageResult } from "./run-plan.ts";
 import type { Stage, StageName } from "./stage.ts";
 
-/**
- * A small real build for the engine's tests: three stages that write and read files. Run as a program
- * (`node engine.fixture.ts FOLDER`) it is the process that the tests kill.
- */
+/** A small real build for the engine's tests: three stages that write and read files. */
 export const FILES = 12;
 
 /** What file `i` of the first stage holds; the tests recompute it. */
@@ -77,9 +74,4 @@ export function testStages(pause: number): Stage[] {
 export async function runTest(plan: Plan, more: Partial<RunPlanOptions> = {}): Promise<StageResult[]> {
 	const monitor = new PlainMonitor({ write: () => true });
 	return runPlan(plan, { signal: new AbortController().signal, monitor, ...more });
-}
-
-if (process.argv[1] === import.meta.filename) {
-	const plan = await planBuild(testBuild(process.argv[2] as string), testStages(4));
-	await runTest(plan);
 }

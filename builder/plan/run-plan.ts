@@ -33,6 +33,7 @@ const KEPT_LOGS = 20;
  * Errors: E_NO_SPACE before any work, E_INTERRUPTED, those of the stages.
  */
 export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<StageResult[]> {
+	await plan.cache.sweep();
 	const missing = plan.stages.filter((planned) => planned.cached === undefined);
 	const session = missing.length === 0 ? undefined : await openSession(plan, missing);
 	try {
@@ -50,7 +51,6 @@ interface Session {
 
 async function openSession(plan: Plan, missing: readonly PlannedStage[]): Promise<Session> {
 	const { cache, build } = plan;
-	await cache.sweep();
 	await checkSpace(
 		cache.dir,
 		missing.reduce((sum, { stage }) => sum + stage.space(build), 0),
