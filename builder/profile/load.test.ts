@@ -144,6 +144,25 @@ test("errors of several files and several kinds come together", async () => {
 	);
 });
 
+test("kernel arguments may not say what the build says: the mode, the root, or who gets a shell", async () => {
+	const ours = [
+		"fips=0",
+		"root=/dev/sda",
+		"rd.shell=1",
+		"rd.live.overlay=x",
+		"slipway.root=0",
+		"init=/bin/sh",
+		"single",
+	];
+	const taken = ["quiet", "rd.driver.pre=igb", "rootdelay=5", "net.ifnames=0", "initcall_debug"];
+	await put("profiles/x.yaml", `${FULL}kernel:\n  arguments: [${[...ours, ...taken, "'a\"root=b\"'"].join(", ")}]\n`);
+	const errors = await errorsOf("x");
+	expect(errors).toHaveLength(ours.length + 1);
+	expect(errors[0]).toMatch(/^x\.yaml:8:15 E_PROFILE_VALUE .*not fips=/);
+	await put("profiles/x.yaml", `${FULL}kernel: {arguments: [${taken.join(", ")}]}\n`);
+	expect((await loadProfile(root, "x")).profile.kernel.arguments).toEqual(taken);
+});
+
 test("BASE overrides the profile's base, and a wrong one is not blamed on the file", async () => {
 	await put("profiles/bases/other.yaml", base("other", "null"));
 	await put("profiles/x.yaml", FULL);

@@ -11,6 +11,13 @@ const name = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$/, "lower-ca
 const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "a package name");
 /** Printable ASCII: values end in boot files and on consoles, so no control character may pass. */
 const text = z.string().regex(/^[\x20-\x7e]*$/, "printable ASCII only");
+/** One word of the kernel line, without quotes, and none that decides which root is booted and whether it is checked. */
+const kernelArgument = z
+	.string()
+	.regex(
+		/^(?!(?:fips|root|init|rdinit|systemd\.unit)(?:=|$)|rd\.(?:live|shell|break)|slipway\.|(?:single|emergency|rescue|[sS1-5])$|-+$)[\x21\x23-\x26\x28-\x7e]+$/,
+		"one word without quotes, and not fips=, root=, init=, systemd.unit=, rd.live, rd.shell, rd.break, slipway. or a runlevel",
+	);
 /** A name in profiles/bundles/, or a path such as `./site.yaml`, so that a site's own content can stand beside its profile. */
 const bundlePlace = z.union([name, z.string().regex(/^\.{0,2}\/.+\.yaml$/, "a name, or a path that begins with ./")]);
 const list = <T extends z.ZodType>(item: T, merge: "append" | "replace") => z.array(item).meta({ merge });
@@ -43,9 +50,9 @@ export const profileSchema = z.strictObject({
 	audience: text.max(64).optional().describe("Whom the content release is for"),
 	kernel: z
 		.strictObject({
-			arguments: list(z.string().regex(/^[\x21-\x7e]+$/, "one word"), "append")
+			arguments: list(kernelArgument, "append")
 				.optional()
-				.describe("Added to the kernel line"),
+				.describe("Added to the kernel line; none that says which root is booted, in which mode, or opens a shell"),
 		})
 		.optional(),
 	console: z
