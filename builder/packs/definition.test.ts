@@ -1,3 +1,4 @@
+import { symlink } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { definitionYaml, folderWith, projectRoot } from "../../test/support/packs.ts";
@@ -40,6 +41,16 @@ test("every mistake of the schema is reported, each with its place", async () =>
 	expect(errors.find((e) => e.startsWith("8:"))).toMatch(/E_PROFILE_KEY .*artifactType/);
 	expect(errors.find((e) => e.startsWith("9:"))).toMatch(/E_PROFILE_VALUE/);
 	expect(errors.find((e) => e.startsWith("10:"))).toMatch(/E_PROFILE_VALUE .*fips/);
+});
+
+test("a link is no local input: what it leads to could change without the ids showing it", async () => {
+	const file = "files: { /etc/x: { from: link.conf } }";
+	const pack = `- { name: web, source: packages, packages: [nginx], entrypoint: [/x], ${file} }`;
+	const folder = await folderWith({ "test.yaml": definitionYaml(pack), "real.conf": "x" });
+	await symlink("real.conf", `${folder}/link.conf`);
+	const error = await loadBundleDefinition(projectRoot, `${folder}/test.yaml`).catch((thrown: unknown) => thrown);
+	expect(error).toMatchObject({ code: "E_PACK", message: expect.stringContaining("link.conf is a link") });
+	expect(error).toMatchObject({ at: { line: 7 } });
 });
 
 test("what a schema cannot see: names twice, files and images that are not there", async () => {

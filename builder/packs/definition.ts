@@ -1,4 +1,4 @@
-import { access } from "node:fs/promises";
+import { lstat } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
@@ -162,13 +162,13 @@ async function checkDefinition(yaml: Yaml<BundleFile> & { readonly value: Bundle
 		}
 		for (const { keys, value } of localInputs(pack)) {
 			const target = path.resolve(path.dirname(yaml.file), value);
-			if (
-				!(await access(target).then(
-					() => true,
-					() => false,
-				))
-			) {
+			const stat = await lstat(target).catch(() => undefined);
+			// What a link leads to could change without the stage's id showing it.
+			if (stat === undefined) {
 				errors.push(new SlipwayError("E_PACK", `There is no ${displayPath(target)}.`, at(...keys)));
+			} else if (stat.isSymbolicLink()) {
+				const message = `${displayPath(target)} is a link; name the file or folder itself.`;
+				errors.push(new SlipwayError("E_PACK", message, at(...keys)));
 			}
 		}
 		if (pack.source !== "chart") continue;
