@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -56,20 +56,18 @@ async function makeBox(o: { labels?: string; disks?: string; mark?: string } = {
 const partition = (path: string, type: string, label: string, fs: string) =>
 	`PATH="${path}" PARTTYPE="${type}" PARTLABEL="${label}" FSTYPE="${fs}"\n`;
 
+const MEMORY = "mount -t tmpfs -o size=50%,mode=0750,nosuid,nodev,noexec slipway-store /var/lib/slipway";
+const MEDIUM = [
+	"mount --bind /run/initramfs/live /run/slipway/medium",
+	"mount -o remount,bind,ro,nosuid,nodev,noexec /run/slipway/medium",
+];
+
 test("without a data disk the store lies in memory, with a cap; the medium is bound read-only", async () => {
 	const box = await makeBox({
 		disks: partition("/dev/sda1", "0fc63daf-8483-4772-8e79-3d69d8477de4", "SLIPWAY-DATA", "ext4"),
 	});
 	expect(await box.run("prepare")).toBe(0);
-	expect(await box.read("calls")).toBe(
-		[
-			"mount --bind /run/initramfs/live /run/slipway/medium",
-			"mount -o remount,bind,ro,nosuid,nodev,noexec /run/slipway/medium",
-			"mount -t tmpfs -o size=50%,mode=0750,nosuid,nodev,noexec slipway-store /var/lib/slipway",
-			"chown slipway:slipway /var/lib/slipway",
-			"",
-		].join("\n"),
-	);
+	expect(await box.read("calls")).toBe([MEMORY, "chown slipway:slipway /var/lib/slipway", ...MEDIUM, ""].join("\n"));
 	expect(JSON.parse(await box.read("run/slipway/medium.json"))).toEqual({
 		buildId: BUILD_ID,
 		rootId: ROOT_ID,
@@ -93,40 +91,57 @@ test.each([
 	],
 	["another file system", partition("/dev/sda1", TYPE, "SLIPWAY-DATA", "vfat"), "/dev/sda1 holds vfat"],
 	["no file system", partition("/dev/sda1", TYPE, "SLIPWAY-DATA", ""), "holds no file system"],
-])("refused and told: %s", async (_what, disks, said) => {
+])("refused and told, with the store in memory and the medium there: %s", async (_what, disks, said) => {
 	const box = await makeBox({ disks });
-	expect(await box.run("prepare")).toBe(1);
+	expect(await box.run("prepare")).toBe(0);
 	const [code, cause] = (await box.read("run/slipway/failure")).split("\n");
 	expect(code).toBe("E_MEDIA");
 	expect(cause).toContain(said);
-	expect(await box.read("calls")).not.toContain("/var/lib/slipway");
+	const calls = (await box.read("calls")).split("\n");
+	expect(calls.filter((call) => call.includes("/var/lib/slipway"))).toEqual([
+		MEMORY,
+		"chown slipway:slipway /var/lib/slipway",
+	]);
+	expect(calls).toEqual(expect.arrayContaining(MEDIUM));
 });
 
 test("a stick shows up as disk and partition and is one medium; two sticks with one label are refused", async () => {
 	const stick = `NAME="sda" PKNAME="" LABEL="${LABEL}"\nNAME="sda1" PKNAME="sda" LABEL="${LABEL}"\n`;
-	expect(await (await makeBox({ labels: stick })).run("prepare")).toBe(0);
+	const one = await makeBox({ labels: stick });
+	expect(await one.run("prepare")).toBe(0);
+	expect(await one.read("calls")).toContain(MEDIUM[0]);
+	await expect(one.read("run/slipway/failure")).rejects.toMatchObject({ code: "ENOENT" });
 	const two = await makeBox({ labels: `${stick}NAME="sr0" PKNAME="" LABEL="${LABEL}"\n` });
-	expect(await two.run("prepare")).toBe(1);
+	expect(await two.run("prepare")).toBe(0);
+	expect(await two.read("calls")).not.toContain("medium");
 	expect(await two.read("run/slipway/failure")).toMatch(/^E_MEDIA\nMore than one medium has the label .*sda sr0/);
 });
 
-test("a medium of another root image is not taken, and the failure unit says so on the console and in the status", async () => {
-	const box = await makeBox({ mark: "f".repeat(64) });
-	expect(await box.run("prepare")).toBe(1);
-	expect(await box.read("calls")).toBe("");
-	expect(await box.run("failure", "slipway-prepare")).toBe(0);
-	const said = await box.read("dev/tty1");
-	expect(said).toMatch(
-		/^E_MEDIA: The medium of the root image 0123456789abcdef.* cannot be read\.\r\n {2}Next: Insert/m,
+test("a medium of another root image is not taken; a data disk is mounted all the same, and every refusal is told", async () => {
+	const disk = partition("/dev/vdb1", TYPE, "SLIPWAY-DATA", "ext4");
+	const box = await makeBox({ mark: "f".repeat(64), disks: disk });
+	expect(await box.run("prepare")).toBe(0);
+	const calls = await box.read("calls");
+	expect(calls).toContain("/dev/vdb1 /var/lib/slipway\n");
+	expect(calls).not.toContain("medium");
+	expect(await box.read("run/slipway/failure")).toMatch(
+		/^E_MEDIA\nThe medium of the root image 0123456789abcdef.* cannot be read\.\nInsert the medium .*\n$/,
 	);
-	expect(said).toMatch(/^slipway: state=failed\r$/m);
-	expect(JSON.parse(await box.read("run/slipway/status.json"))).toMatchObject({
-		stage: "failed",
-		lastError: { code: "E_MEDIA", next: expect.stringContaining("Insert the medium") },
-	});
+	const both = await makeBox({ mark: "f".repeat(64), disks: disk + disk });
+	expect(await both.run("prepare")).toBe(0);
+	expect((await both.read("run/slipway/failure")).split("\n").filter((line) => line === "E_MEDIA")).toHaveLength(2);
 });
 
-test("an agent that could not start is spoken for; one that spoke for itself is not spoken over", async () => {
+test("prepare does not write through a link that lies in the agent's folder", async () => {
+	const box = await makeBox({ mark: "f".repeat(64) });
+	await symlink("/dev/target", join(box.folder, "run/slipway/failure"));
+	await symlink("/dev/target", join(box.folder, "run/slipway/medium.json.new"));
+	expect(await box.run("prepare")).toBe(0);
+	await expect(box.read("dev/target")).rejects.toMatchObject({ code: "ENOENT" });
+	expect(await box.read("run/slipway/failure")).toMatch(/^E_MEDIA\n/);
+});
+
+test("an agent that ended is spoken for, on console and in the status; one that said why it cannot start is not spoken over", async () => {
 	const box = await makeBox();
 	await writeFile(
 		join(box.folder, "bin/journalctl"),
@@ -139,8 +154,16 @@ test("an agent that could not start is spoken for; one that spoke for itself is 
 		code: "E_FIPS_INACTIVE",
 		cause: expect.stringContaining("--force-fips requires"),
 	});
-	const own = `${JSON.stringify({ stage: "failed", lastError: { code: "E_DIGEST_MISMATCH" } }, null, "\t")}\n`;
-	await writeFile(join(box.folder, "run/slipway/status.json"), own);
-	expect(await box.run("failure", "slipway-agent")).toBe(0);
-	expect(await box.read("run/slipway/status.json")).toBe(own);
+	const said = await box.read("dev/tty1");
+	expect(said).toMatch(/^E_FIPS_INACTIVE: .*--force-fips requires.*\r\n {2}Next: Use/m);
+	expect(said).toMatch(/^slipway: state=failed\r$/m);
+
+	const write = async (condition: string) => {
+		const own = `${JSON.stringify({ stage: "failed", conditions: [{ name: condition, ok: false }] }, null, "\t")}\n`;
+		await writeFile(join(box.folder, "run/slipway/status.json"), own);
+		expect(await box.run("failure", "slipway-agent")).toBe(0);
+		return (await box.read("run/slipway/status.json")) === own;
+	};
+	expect(await write("start")).toBe(true);
+	expect(await write("content")).toBe(false); // it failed, went on to tell, and then ended without a word
 });
