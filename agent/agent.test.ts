@@ -241,7 +241,12 @@ test("on an appliance the medium's signed list is checked too, each file when th
 	await write({ contentRelease: "0".repeat(64) });
 	await start(content, {}, kernel(rootId, false));
 	expect(faults()).toEqual(["E_RELEASE_SET"]);
+	await write({ product: "other", arch: process.arch === "arm64" ? "amd64" : "arm64", fips: true });
+	await start(content, {}, kernel(rootId, false));
+	expect(faults()).toEqual(["E_RELEASE", "E_RELEASE", "E_RELEASE"]);
 	await write();
+	await start(content, { product: "another" }, kernel(rootId, false));
+	expect(faults()).toEqual(["E_RELEASE", "E_RELEASE"]);
 	await start(content, {}, kernel("d".repeat(64), false));
 	expect(faults()).toEqual(["E_RELEASE_ROOT"]);
 

@@ -1,7 +1,7 @@
 import { basename, join } from "node:path";
 import type { ApplianceConfig } from "../../bundle/appliance.ts";
-import { SlipwayError } from "../../bundle/errors.ts";
-import type { IsoRelease } from "../../bundle/index-schema.ts";
+import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
+import type { ContentRelease, IsoRelease } from "../../bundle/index-schema.ts";
 import type { Trust } from "../../bundle/trust.ts";
 import { verifyBundle } from "../../bundle/verify.ts";
 import type { BundleStatus, State } from "../status/state.ts";
@@ -20,8 +20,8 @@ export interface ContentSet {
 
 /**
  * Reads the set, on an appliance with the signed list of the medium it stands on.
- * Errors: those of readContentRelease, checkRoot, readMediumRelease, findCandidates and checkFitness; E_DIGEST_MISMATCH from
- * the check of the medium.
+ * Errors: those of readContentRelease, checkRoot, readMediumRelease, findCandidates and checkFitness; E_RELEASE when the
+ * medium is for another product or kind of machine; E_DIGEST_MISMATCH from the check of the medium.
  */
 export async function readContentSet(
 	config: ApplianceConfig,
@@ -33,12 +33,27 @@ export async function readContentSet(
 	checkRoot(release.release, kernel.rootId);
 	if (kernel.rootId !== null) {
 		const medium = await readMediumRelease(config.content, trust, kernel.rootId, release.digest);
+		checkTarget(config, release.release, medium);
 		state.update({ buildId: medium.buildId });
 		if (kernel.checkMedium) await checkMedium(config.content, trust, medium, state);
 	}
 	const candidates = await findCandidates(config.content, release.release, trust);
 	checkFitness(config, release.release, candidates);
 	return { release, candidates };
+}
+
+/** What the medium's releases say of their target must be what the booted root image says of itself. */
+function checkTarget(config: ApplianceConfig, content: ContentRelease, medium: IsoRelease): void {
+	const claims: [string, unknown, unknown][] = [
+		["content release is for the product", content.product, config.product],
+		["ISO release is for the product", medium.product, config.product],
+		["ISO release is for the architecture", medium.arch === "any" ? config.arch : medium.arch, config.arch],
+		["ISO release has FIPS", medium.fips, config.fips],
+	];
+	const faults = claims.flatMap(([what, said, own]) =>
+		said === own ? [] : [new SlipwayError("E_RELEASE", `The ${what} ${said}; this appliance: ${own}.`)],
+	);
+	if (faults.length > 0) throw new SlipwayErrors(faults, "The medium is not for this appliance.");
 }
 
 /** Reads everything on the medium: the files that the ISO release lists, and every bundle by its own signatures. */
