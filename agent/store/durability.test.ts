@@ -71,7 +71,9 @@ test("data before names, names before folders, everything before the catalog", a
 		expect([to, folder > renamed]).toEqual([to, true]);
 		if (renamed !== commit) expect([to, renamed < commit && folder < commit]).toEqual([to, true]);
 	}
-	// A new folder for a digest's prefix is itself an entry that must last.
-	const prefixes = at({ what: "sync", path: join(store, "blobs", "sha256") });
-	expect(prefixes > 0 && prefixes < commit).toBe(true);
+	// A new folder is itself an entry that must last: the store's own ones, and those for digests' prefixes.
+	for (const parent of [join(store, ".."), store, join(store, "blobs"), join(store, "blobs", "sha256")]) {
+		const synced = at({ what: "sync", path: parent });
+		expect([parent, synced >= 0 && synced < commit]).toEqual([parent, true]);
+	}
 });

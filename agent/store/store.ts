@@ -1,11 +1,11 @@
 import { constants } from "node:fs";
 import { appendFile, type FileHandle, lstat, mkdir, open, readdir, readFile, rm, unlink } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { parseDigest } from "../../bundle/digest.ts";
 import { digest, sha256 } from "../../bundle/index-schema.ts";
 import { type Evidence, evidenceOf, sameEvidence } from "./evidence.ts";
-import { replaceFile } from "./files.ts";
+import { replaceFile, syncFolder } from "./files.ts";
 
 const evidence = z.tuple([z.int().min(0), z.string(), z.string()]);
 
@@ -41,6 +41,8 @@ export class Store {
 		for (const name of ["ingest", "signed", "blobs/sha256", "blobs/sha512"]) {
 			await mkdir(join(folder, name), { recursive: true, mode: 0o700 });
 		}
+		// Folders that were just made must last as long as what is put into them.
+		for (const parent of [dirname(folder), folder, join(folder, "blobs")]) await syncFolder(parent);
 		store.#catalog = await store.#readCatalog();
 		for (const [key, value] of Object.entries(store.#catalog?.blobs ?? {})) store.#known.set(key, value);
 		for (const [key, value] of await store.#readJournal()) store.#known.set(key, value);
