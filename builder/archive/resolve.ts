@@ -1,8 +1,9 @@
-import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
+import { StageCache } from "../plan/cache.ts";
 import type { Base } from "../profile/schema.ts";
 import { mmdebstrap } from "../tools/mmdebstrap.ts";
 import { run as plainRun, type Run } from "../tools/run.ts";
@@ -47,7 +48,8 @@ export async function resolveArchive(request: ResolveRequest, run: Run = plainRu
 	if (known !== undefined) return known;
 	const keyring = await findKeyring(request.base, request.keyring);
 	await mkdir(folder, { recursive: true });
-	const work = await mkdtemp(join(folder, "work-"));
+	// mmdebstrap mounts into it; a later build unmounts and removes it if this one is killed.
+	const { folder: work, close } = await new StageCache(request.cacheDir).openWork(randomUUID());
 	try {
 		await ask(request, keyring, work, run);
 		const answer = await readAnswer(work);
@@ -55,7 +57,7 @@ export async function resolveArchive(request: ResolveRequest, run: Run = plainRu
 		await rename(join(work, "answer"), kept);
 		return answer;
 	} finally {
-		await rm(work, { recursive: true, force: true });
+		await close();
 	}
 }
 

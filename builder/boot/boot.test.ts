@@ -8,6 +8,7 @@ import { pack } from "tar-stream";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { type Guest, qemuArgs } from "../tools/qemu.ts";
 import { run } from "../tools/run.ts";
+import { checkBox } from "./check.ts";
 import { findRelease } from "./find-release.ts";
 import { unpackImage } from "./image-root.ts";
 import { get, pin } from "./pinned.ts";
@@ -19,6 +20,7 @@ let server: Server;
 let port: number;
 let sha256: string;
 let ready = 200;
+let status = "x";
 
 beforeAll(async () => {
 	dir = await mkdtemp(join(tmpdir(), "slipway-boot-test-"));
@@ -37,7 +39,8 @@ beforeAll(async () => {
 	const cert = await readFile(join(dir, "cert.pem"), "utf8");
 	sha256 = new X509Certificate(cert).fingerprint256.replaceAll(":", "").toLowerCase();
 	server = createServer({ key: await readFile(join(dir, "key.pem")), cert }, (request, response) => {
-		response.writeHead(request.url === "/readyz" ? ready : 404).end("x");
+		const body = request.url === "/v1/status" ? status : "x";
+		response.writeHead(request.url === "/readyz" ? ready : body === "x" ? 404 : 200).end(body);
 	});
 	await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
 	port = (server.address() as AddressInfo).port;
@@ -156,6 +159,33 @@ test("an image whose paths lead out of its root is refused, and nothing is writt
 		code: "E_PACK",
 	});
 	await expect(readFile(victim)).rejects.toMatchObject({ code: "ENOENT" });
+});
+
+test("whatever goes wrong while a box is looked over is a failed check, not the end of the report", async () => {
+	const box = { ...(await pin(port, sha256))! };
+	const request = { run, folder: dir, manifest: { bundles: [], fips: null } as never, work: dir };
+	const look = (registryPort: number) =>
+		checkBox({ ...request, status: box, registry: { port: registryPort, tlsSha256: sha256 } });
+	const silent = await look(1);
+	expect(silent).toMatchObject({
+		status: null,
+		checks: [
+			{ name: "status", ok: false },
+			{ name: "image", ok: false },
+		],
+	});
+	expect(silent.checks[0]!.detail).toContain("404");
+	onTestFinished(() => {
+		status = "x";
+	});
+	status = '{"stage":"ready"}';
+	expect((await look(port)).checks[0]).toMatchObject({ ok: false, detail: expect.stringContaining("version") });
+	const facts = { version: "1", buildId: "b", rootId: "r", developmentKey: false, bundles: [] };
+	status = JSON.stringify({ stage: "ready", ...facts, fips: { required: false, active: false, proofs: [] } });
+	const known = await look(port);
+	expect(known.status).toMatchObject({ buildId: "b" });
+	expect(known.checks.find((one) => one.name === "build id")).toMatchObject({ ok: false });
+	expect(known.checks.at(-1)).toMatchObject({ name: "image", ok: false });
 });
 
 test("no ISO of a profile is told with the command that builds one", async () => {

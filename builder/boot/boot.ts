@@ -10,7 +10,7 @@ import { run } from "../tools/run.ts";
 import { checkBox } from "./check.ts";
 import { type BuiltRelease, findRelease } from "./find-release.ts";
 import { type RunningGuest, startGuest } from "./guest.ts";
-import { type Pinned, pin } from "./pinned.ts";
+import type { Pinned } from "./pinned.ts";
 import type { BootReport } from "./report.ts";
 import { readSerial } from "./serial.ts";
 import { waitReady } from "./wait.ts";
@@ -77,8 +77,7 @@ interface Facts {
 async function check(context: CommandContext, o: BootOptions, release: BuiltRelease, f: Facts): Promise<void> {
 	const { folder, name, manifest } = release;
 	const serial = await readSerial(join(folder, `${name}.boot-serial.log`));
-	const registry = await pin(f.registryPort, serial.tlsSha256!);
-	if (registry === undefined) throw new SlipwayError("E_BOOT_CHECK", "The registry does not answer.");
+	const registry = { port: f.registryPort, tlsSha256: serial.tlsSha256! };
 	const { status, checks } = await checkBox({ run, folder, manifest, status: f.status, registry, work: f.work });
 	const report: BootReport = {
 		format: 1,

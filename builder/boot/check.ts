@@ -6,6 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { BundleIndex, NameRecord } from "../../bundle/index-schema.ts";
 import { MEDIA_TYPE, parseManifest } from "../../bundle/oci.ts";
+import { parseStrictJson } from "../../bundle/strict-json.ts";
 import { loadTrust } from "../../bundle/trust.ts";
 import { verifyBundle } from "../../bundle/verify.ts";
 import type { Manifest } from "../release/manifest.ts";
@@ -13,7 +14,7 @@ import { chroot } from "../tools/chroot.ts";
 import type { Run } from "../tools/run.ts";
 import { copyToFolder } from "../tools/skopeo.ts";
 import { unpackImage } from "./image-root.ts";
-import { get, type Pinned } from "./pinned.ts";
+import { get, type Pinned, pin } from "./pinned.ts";
 import { type BoxStatus, boxStatus, type Check } from "./report.ts";
 
 export interface CheckRequest {
@@ -22,21 +23,44 @@ export interface CheckRequest {
 	readonly folder: string;
 	readonly manifest: Manifest;
 	readonly status: Pinned;
-	readonly registry: Pinned;
+	/** Port of this host that leads to the registry, and the certificate's fingerprint that the console named. */
+	readonly registry: { readonly port: number; readonly tlsSha256: string };
 	/** Empty scratch folder. */
 	readonly work: string;
 }
 
-/** Looks at a ready appliance from outside, with the release's files as the measure. Errors: E_BOOT_CHECK if it does not answer. */
-export async function checkBox(o: CheckRequest): Promise<{ status: BoxStatus; checks: Check[] }> {
-	const answer = await get(o.status, "/v1/status");
+/**
+ * Looks at a ready appliance from outside, with the release's files as the measure. What cannot be looked at is a failed check
+ * with the reason, so that there is a report of everything else. `status` is null when the appliance does not tell it.
+ * Errors: E_INTERRUPTED.
+ */
+export async function checkBox(o: CheckRequest): Promise<{ status: BoxStatus | null; checks: Check[] }> {
+	let status: BoxStatus | null = null;
+	const said = await attempt("status", async () => {
+		status = await readStatus(o.status);
+		return [...identityChecks(o.manifest, status), ...fipsChecks(o.manifest, status)];
+	});
+	return { status, checks: [...said, ...(await attempt("image", () => imageChecks(o)))] };
+}
+
+/** The checks that `make` gives, or one failed check named `name` that says why there are none. */
+async function attempt(name: string, make: () => Promise<Check[]>): Promise<Check[]> {
+	try {
+		return await make();
+	} catch (error) {
+		if (error instanceof SlipwayError && error.code === "E_INTERRUPTED") throw error;
+		return [check(name, false, (error as Error).message)];
+	}
+}
+
+async function readStatus(at: Pinned): Promise<BoxStatus> {
+	const answer = await get(at, "/v1/status");
 	if (answer?.status !== 200)
 		throw new SlipwayError("E_BOOT_CHECK", `/v1/status answers ${answer?.status ?? "nothing"}.`);
-	const status = boxStatus.parse(JSON.parse(answer.body.toString("utf8")));
-	return {
-		status,
-		checks: [...identityChecks(o.manifest, status), ...fipsChecks(o.manifest, status), ...(await imageChecks(o))],
-	};
+	const parsed = boxStatus.safeParse(parseStrictJson(answer.body));
+	if (parsed.success) return parsed.data;
+	const { path, message } = parsed.error.issues[0]!;
+	throw new SlipwayError("E_BOOT_CHECK", `/v1/status does not fit its form: ${path.join(".")}: ${message}.`);
 }
 
 /** The box is the one that was built, and says about its keys what is true. */
@@ -65,18 +89,20 @@ function fipsChecks({ fips }: Manifest, status: BoxStatus): Check[] {
 /** Pulls an image as a cluster would, compares every byte with the signed index, and runs a program of it. */
 async function imageChecks(o: CheckRequest): Promise<Check[]> {
 	const { name, index } = await chooseImage(o);
+	const registry = await pin(o.registry.port, o.registry.tlsSha256);
+	if (registry === undefined) throw new SlipwayError("E_BOOT_CHECK", "The registry does not answer.");
 	const image = `127.0.0.1:${o.registry.port}/${name.ref}`;
 	const pulled = join(o.work, "pulled");
 	await mkdir(pulled);
 	const caFile = join(o.work, "box.pem");
-	await writeFile(caFile, o.registry.certificate);
+	await writeFile(caFile, registry.certificate);
 	await copyToFolder(o.run, image, pulled, { authFile: undefined, caFile, secrets: [] });
 	const manifest = await readFile(join(pulled, "manifest.json"));
 	const digest = `sha256:${createHash("sha256").update(manifest).digest("hex")}`;
 	return [
 		check(`pull ${name.ref}`, digest === name.digest, `pulled ${digest}, signed ${name.digest}`),
-		await blobCheck(pulled, manifest, name.mediaType, index),
-		...(await programCheck(o, pulled, name.ref)),
+		...(await attempt("blobs", async () => [await blobCheck(pulled, manifest, name.mediaType, index)])),
+		...(await attempt("nginx -v", () => programCheck(o, pulled, name.ref))),
 	];
 }
 
@@ -121,9 +147,16 @@ async function programCheck(o: CheckRequest, pulled: string, ref: string): Promi
 	const program = await findNginx(root);
 	const result = await (process.geteuid?.() === 0
 		? chroot(o.run, root, [program, "-v"])
-		: o.run("unshare", ["--user", "--map-root-user", "chroot", root, program, "-v"]));
+		: o.run("unshare", ["--user", "--map-root-user", "chroot", root, program, "-v"]).catch(explainUnshare));
 	const said = `${result.stdout}${result.stderr}`.trim();
 	return [check("nginx -v", /^nginx version: /m.test(said), said)];
+}
+
+/** Some hosts let only root make user namespaces. */
+function explainUnshare(error: unknown): never {
+	if (!(error instanceof SlipwayError) || !/unshare failed|uid_map|setgroups/.test(error.message)) throw error;
+	const message = "This host lets only root start a program in another root folder. Run the boot check as root.";
+	throw new SlipwayError("E_BOOT_CHECK", message, { cause: error });
 }
 
 async function findNginx(root: string): Promise<string> {

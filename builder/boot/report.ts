@@ -30,7 +30,8 @@ export interface BootReport {
 	readonly secondsToReady: number;
 	readonly checks: readonly Check[];
 	readonly ok: boolean;
-	readonly status: BoxStatus;
+	/** Null when the appliance did not tell it. */
+	readonly status: BoxStatus | null;
 }
 
 export interface Check {
