@@ -23,7 +23,7 @@ export async function build(
 	const started = performance.now();
 	const request = { root, profile: profile as string, ...options, env: process.env };
 	const checked = await checkProfile(request);
-	checkToken(checked, process.env);
+	await checkToken(checked, process.env);
 	const known = options.refresh === true ? undefined : await prepareBuild(request, checked, { offline: true });
 	if (known === undefined) {
 		checkRoot();

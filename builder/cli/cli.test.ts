@@ -48,6 +48,13 @@ test("a FIPS profile on a base with Ubuntu Pro needs a token, and the error name
 	expect(refused.stderr).toMatch(/E_PRO_TOKEN: .*linux-image-fips.*\n {2}Next: .*PRO_TOKEN_FILE.*BASE=debian-13/);
 	expect((await slipway(["validate", "--for-build", "vertex-fips-amd64"])).exitCode).toBe(4);
 	expect((await slipway(["validate", "--for-build", "vertex-fips-amd64"], { BASE: "debian-13" })).exitCode).toBe(0);
+	for (const [name, text] of Object.entries({ missing: undefined, empty: "\n" })) {
+		const PRO_TOKEN_FILE = path.join(dir, name);
+		if (text !== undefined) await writeFile(PRO_TOKEN_FILE, text);
+		const { exitCode, stderr } = await slipway(["validate", "--for-build", "vertex-fips-amd64"], { PRO_TOKEN_FILE });
+		expect(exitCode).toBe(4);
+		expect(stderr).toMatch(new RegExp(`^E_PRO_TOKEN: .*/${name} .*\n {2}Next: `));
+	}
 	// `make` passes unset variables on as empty ones.
 	expect((await slipway(["validate", "vertex-fips-amd64"], { BASE: "", MIRROR: "" })).exitCode).toBe(0);
 	const plan = await slipway(["plan", "vertex-fips-amd64", "--json"]);
@@ -111,5 +118,7 @@ test("errors that many profiles share are printed once, and system errors get co
 	expect(errorsIn(twice)).toHaveLength(1);
 	expect(errorText(errorsIn(twice), false)).toMatch(/^parts\/a\.yaml:1:2: E_PROFILE_KEY: x\n {2}Next: /);
 	expect(errorsIn(Object.assign(new Error("write"), { code: "ENOSPC" }))[0]?.code).toBe("E_NO_SPACE");
+	const denied = errorsIn(Object.assign(new Error("mkdir"), { code: "EACCES" }))[0];
+	expect(denied).toMatchObject({ code: "E_IO", next: expect.stringContaining("sudo") });
 	expect(errorsIn(new TypeError("undefined is not a function"))[0]).toMatchObject({ code: "E_INTERNAL", exitCode: 5 });
 });

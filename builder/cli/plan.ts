@@ -3,6 +3,7 @@ import type { Build } from "../plan/build.ts";
 import { planBuild } from "../plan/plan.ts";
 import { type Checked, checkProfile, prepareBuild } from "../plan/prepare.ts";
 import { fipsStatement } from "../release/manifest.ts";
+import { hasDevelopmentKey } from "../signing/development-key.ts";
 import { STAGES } from "../stages/index.ts";
 import type { CommandContext } from "./command.ts";
 import type { BuildOptions } from "./program.ts";
@@ -15,8 +16,11 @@ export async function plan(
 ): Promise<void> {
 	const request = { root, profile: profile as string, ...options, env: process.env };
 	const checked = await checkProfile(request);
-	const build = await prepareBuild(request, checked, { offline: true });
-	const stages = build === undefined ? unresolved() : (await planBuild(build, STAGES)).stages;
+	// A plan changes nothing, so it does not make the key that the first build makes.
+	const keyed = options.inputs !== undefined || process.env.SIGNING_KEY || (await hasDevelopmentKey(root));
+	const build = keyed ? await prepareBuild(request, checked, { offline: true }) : undefined;
+	const missing = keyed ? "the package archive has not been asked yet" : "there is no signing key yet";
+	const stages = build === undefined ? unresolved(missing) : (await planBuild(build, STAGES)).stages;
 	const rows = stages.map(({ name, reason, ...rest }) => ({
 		name,
 		id: "id" in rest ? rest.id : null,
@@ -42,8 +46,8 @@ export async function plan(
 	);
 }
 
-function unresolved() {
-	return STAGES.map(({ name }) => ({ name, reason: "the package archive has not been asked yet" }));
+function unresolved(reason: string) {
+	return STAGES.map(({ name }) => ({ name, reason }));
 }
 
 function title({ profile, base }: Checked, build: Build | undefined): string {

@@ -22,7 +22,11 @@ export function errorsIn(thrown: unknown): SlipwayError[] {
 function wrap(thrown: unknown): SlipwayError {
 	const { code, message } =
 		thrown instanceof Error ? (thrown as NodeJS.ErrnoException) : { code: "", message: String(thrown) };
-	return new SlipwayError(SYSTEM[code ?? ""] ?? "E_INTERNAL", message, { cause: thrown });
+	const denied = code === "EACCES" || code === "EPERM";
+	return new SlipwayError(SYSTEM[code ?? ""] ?? "E_INTERNAL", message, {
+		cause: thrown,
+		...(denied && { next: 'It belongs to another user, such as root after "make iso": run this with sudo or make.' }),
+	});
 }
 
 /** `file:line:col: E_CODE: cause`, then `Next: …`, once where several errors in a row have the same way out. */

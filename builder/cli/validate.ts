@@ -15,7 +15,7 @@ export async function validate(
 	for (const profile of names.length > 0 ? names : await profileNames(root)) {
 		try {
 			const checked = await checkProfile({ root, profile, base: options.base });
-			if (options.forBuild === true) checkToken(checked, process.env);
+			if (options.forBuild === true) await checkToken(checked, process.env);
 			valid.push(checked);
 		} catch (thrown) {
 			errors.push(...errorsIn(thrown));

@@ -5,6 +5,11 @@ import { SlipwayError } from "../../bundle/errors.ts";
 import { DEVELOPMENT_MARK } from "../../bundle/trust.ts";
 import { giveToCaller } from "./caller.ts";
 
+/** Whether the project has its development key; another user's, which cannot be looked at, counts. */
+export async function hasDevelopmentKey(root: string): Promise<boolean> {
+	return isFile(path.join(root, ".keys", "development.pem")).catch(() => true);
+}
+
 /**
  * Path of the project's development key, which is made on first use: ECDSA P-256 in `.keys/`, readable by its owner only. Two
  * builds that make it at once agree on one. Errors: E_KEY_MISSING when it is another user's.
