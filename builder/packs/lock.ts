@@ -3,6 +3,7 @@ import { stringify } from "yaml";
 import { z } from "zod";
 import { digest } from "../../bundle/index-schema.ts";
 import { API_VERSION } from "../profile/schema.ts";
+import { giveToCaller } from "../signing/caller.ts";
 import { loadYaml } from "../yaml/load.ts";
 import { lockPath } from "./definition.ts";
 
@@ -52,6 +53,7 @@ export class Lock {
 			temporary,
 			HEAD + stringify({ apiVersion: API_VERSION, kind: "BundleLock", images }, { lineWidth: 0 }),
 		);
+		await giveToCaller(temporary);
 		await rename(temporary, this.#file);
 		return answer;
 	}
