@@ -1,6 +1,7 @@
 # Short names for what ./slipway does, with the host set up for it. `make help` lists them.
 # Variables: PROFILE BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE INPUTS REGISTRY_AUTH_FILE
-# REGISTRY_CA SOURCE_DATE_EPOCH; BUNDLE for `bundle`; FIRMWARE, MEDIA and CHECK for `boot`; JSON=1 for JSON.
+# REGISTRY_CA SOURCE_DATE_EPOCH; BUNDLE for `bundle`; FIRMWARE, MEDIA and CHECK for `boot`; REFRESH=1 makes `iso` and `bundle` ask
+# the package archive again; JSON=1 for JSON.
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: iso bundle boot test check bench list clean docs help
@@ -16,7 +17,7 @@ NODE = .tools/node_modules/node-linux-$(if $(filter aarch64,$(shell uname -m)),a
 VITEST = PATH="$(CURDIR)/$(dir $(NODE)):$$PATH" $(NODE) node_modules/vitest/vitest.mjs run
 COMMON = $(if $(JSON),--json)
 
-iso: need-profile ## Build the ISO of PROFILE into dist/ (BASE=, MIRROR=, PRO_TOKEN_FILE=, SIGNING_KEY=, INPUTS=)
+iso: need-profile ## Build the ISO of PROFILE into dist/ (BASE=, MIRROR=, PRO_TOKEN_FILE=, SIGNING_KEY=, INPUTS=, REFRESH=1)
 	@scripts/bootstrap
 	@$(SLIPWAY) validate --for-build '$(PROFILE)' >/dev/null
 	@scripts/setup iso
@@ -25,7 +26,7 @@ iso: need-profile ## Build the ISO of PROFILE into dist/ (BASE=, MIRROR=, PRO_TO
 bundle: ## Build one content bundle (BUNDLE=profiles/bundles/core.yaml)
 	@scripts/bootstrap
 	@scripts/setup iso
-	@$(AS_ROOT) $(SLIPWAY) bundle build '$(or $(BUNDLE),profiles/bundles/core.yaml)' $(COMMON)
+	@$(AS_ROOT) $(SLIPWAY) bundle build '$(or $(BUNDLE),profiles/bundles/core.yaml)' $(COMMON) $(if $(REFRESH),--refresh)
 
 boot: need-profile ## Start PROFILE's ISO in QEMU (CHECK=1 tests it and stops; FIRMWARE=bios|uefi, MEDIA=cd|usb)
 	@scripts/bootstrap

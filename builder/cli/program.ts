@@ -45,7 +45,10 @@ export async function makeProgram(): Promise<Command> {
 
 	const build = withBuildOptions(json(command("build", "Build a profile's ISO and release set into dist/")))
 		.argument("<profile>", "name or file of the profile")
-		.option("--refresh", "ask the package archive and registries again")
+		.option(
+			"--refresh",
+			"ask the package archive again for its newest packages; tags of registries stay as their lock file says",
+		)
 		.option("--inputs <file>", "build the bytes that this X.inputs.json describes again, without a private key");
 	action(build, async () => (await import("./build.ts")).build);
 
