@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -108,9 +108,11 @@ test("an archive is asked once; its answer is kept until --refresh, and a failur
 	const keyring = join(cacheDir, "keyring");
 	await writeFile(keyring, "");
 	let asked = 0;
+	const works: string[] = [];
 	const answering: Run = async (_file, _args, options) => {
 		asked++;
 		const out = options!.env!.SLIPWAY_OUT!;
+		works.push(out);
 		await writeFile(join(out, "m_InRelease"), "Codename: s\nDate: Sat, 06 Sep 2025 10:00:00 UTC\n");
 		await writeFile(join(out, "install.txt"), `Inst a (${asked} X:1 [amd64])\n`);
 		await writeFile(join(out, "boot.txt"), "shim-signed 1.5\n");
@@ -136,4 +138,7 @@ test("an archive is asked once; its answer is kept until --refresh, and a failur
 	expect((await resolveArchive({ ...request, packages: ["a", "b"] }, answering)).packages).toEqual({ a: "2" });
 	expect((await resolveArchive({ ...request, refresh: true }, answering)).packages).toEqual({ a: "3" });
 	expect(asked).toBe(3);
+	// Held and swept as any build's unfinished work, because mmdebstrap mounts into it.
+	expect(works.every((folder) => folder.startsWith(join(cacheDir, "tmp/build-")))).toBe(true);
+	expect(await readdir(join(cacheDir, "tmp"))).toEqual([]);
 });

@@ -1,5 +1,7 @@
+import { mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import type { Build } from "../plan/build.ts";
 import { codeOf } from "./code.ts";
 import { STAGES } from "./index.ts";
@@ -15,6 +17,22 @@ test("code counts with all that it imports, over more than one step; types and m
 	);
 	expect(code).not.toContain("builder/plan/stage.ts");
 	expect(code).not.toContain("bundle/errors.ts");
+});
+
+test("the space that is asked for grows with the local files of the bundles", async () => {
+	const dir = await mkdtemp(join(tmpdir(), "slipway-space-"));
+	onTestFinished(() => rm(dir, { recursive: true, force: true }));
+	await mkdir(join(dir, "charts/sub"), { recursive: true });
+	await writeFile(join(dir, "charts/sub/big"), "");
+	await truncate(join(dir, "charts/sub/big"), 5e9);
+	const bundle = { file: join(dir, "b.yaml"), packs: [{ name: "c", source: "files", path: "charts" }] };
+	const big = { ...build, bundles: [bundle] } as unknown as Build;
+	const more = (name: string) => {
+		const stage = STAGES.find((one) => one.name === name)!;
+		return stage.space(big) - stage.space(build);
+	};
+	expect(more("content")).toBeGreaterThanOrEqual(10e9);
+	expect(more("iso")).toBeGreaterThanOrEqual(5e9);
 });
 
 test.each([

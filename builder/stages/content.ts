@@ -14,6 +14,7 @@ import type { Stage, StageContext } from "../plan/stage.ts";
 import { baseSchema } from "../profile/schema.ts";
 import { recordingSigner } from "../signing/record.ts";
 import { codeOf } from "./code.ts";
+import { localContentBytes } from "./content-size.ts";
 
 const options = z.strictObject({
 	bundles: z.array(z.strictObject({ name: z.string(), optional: z.boolean() })),
@@ -90,7 +91,8 @@ export const content: Stage<Options> = {
 		...build.bundles.flatMap(definitionSources),
 	],
 	secrets: ["registryAuth", "proToken"],
-	space: () => 2_000_000_000,
+	// Packages, and what is local twice: as blobs of the cache and in the bundle.
+	space: (build) => 2_000_000_000 + 2 * localContentBytes(build),
 	async run(context) {
 		const { build, options: o, out } = context;
 		const { signer, signatures } = recordingSigner(build.signer);

@@ -12,6 +12,7 @@ import { recordingSigner } from "../signing/record.ts";
 import { writeIso } from "../tools/xorriso.ts";
 import { codeOf } from "./code.ts";
 import { readContentRecord } from "./content.ts";
+import { localContentBytes } from "./content-size.ts";
 import { checkContent, checkStructure, type GatedFile } from "./iso-gate.ts";
 import { rootMark, volumeId } from "./kernel-line.ts";
 import { readRootId } from "./root.ts";
@@ -56,7 +57,7 @@ export const iso: Stage<Options> = {
 		epoch,
 	}),
 	sources: () => codeOf(import.meta.filename),
-	space: () => 1_000_000_000,
+	space: (build) => 1_000_000_000 + localContentBytes(build),
 	async run({ build, options: o, inputs, out, work, run, progress }) {
 		const rootId = await readRootId(inputs.root!);
 		const content = await readContentRecord(inputs.content!);

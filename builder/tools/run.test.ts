@@ -63,3 +63,10 @@ test("on abort everything that the program started ends too, also what ignores i
 		expect(state === "gone" || / Z /.test(state)).toBe(true);
 	}
 });
+
+test("a program that fills the disk is told as such", async () => {
+	await expect(run("dd", ["if=/dev/zero", "of=/dev/full", "bs=1", "count=1"])).rejects.toMatchObject({
+		code: "E_NO_SPACE",
+		message: expect.stringContaining("No space left on device"),
+	});
+});

@@ -38,7 +38,7 @@ const TAIL_LINES = 15;
 /**
  * Runs one external program: argv array, no shell, fixed locale, time zone and PATH, so that the result does not depend on
  * who calls. On abort the program and all it started get SIGTERM, so that mounts are released, and SIGKILL ten seconds later.
- * Errors: E_TOOL_MISSING, E_INTERRUPTED, E_TOOL_FAILED (with the program's last lines).
+ * Errors: E_TOOL_MISSING, E_INTERRUPTED, E_NO_SPACE, E_TOOL_FAILED (both with the program's last lines).
  */
 export async function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
 	const hide = (text: string) =>
@@ -86,6 +86,7 @@ export async function run(file: string, args: readonly string[], options: RunOpt
 			.split("\n")
 			.slice(-TAIL_LINES)
 			.join("\n");
+		if (/No space left on device/.test(tail)) throw new SlipwayError("E_NO_SPACE", `The disk became full:\n${tail}`);
 		const how = group?.stopped === "timeout" ? "took too long" : `failed (${result.signal ?? `exit code ${exitCode}`})`;
 		throw new SlipwayError("E_TOOL_FAILED", `${file} ${how}:\n${tail}`);
 	}
