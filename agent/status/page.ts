@@ -3,7 +3,8 @@ import type { Status } from "./state.ts";
 
 const STYLE = `body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:1.5rem 0 .3rem}table{border-collapse:collapse;width:100%}
-th,td{text-align:left;vertical-align:top;padding:.25rem .8rem .25rem 0;border-bottom:1px solid #d8dee4;overflow-wrap:anywhere}
+th,td{text-align:left;vertical-align:top;padding:.25rem .8rem .25rem 0;border-bottom:1px solid #d8dee4}
+.long{overflow-wrap:anywhere}
 .stage{display:inline-block;margin:.8rem 0;padding:.3rem 1rem;border-radius:.3rem;font-weight:700;background:#fff3cd}
 .ready{background:#d1f2dd}.failed{background:#ffdcd9}code{font:.9em ui-monospace,monospace}progress{width:100%}`;
 
@@ -69,7 +70,10 @@ function facts(status: Status): string[][] {
 }
 
 function table(rows: readonly (readonly string[])[], head: readonly string[] = []): string {
-	const cells = (row: readonly string[], tag: string) => row.map((cell) => `<${tag}>${text(cell)}</${tag}>`).join("");
+	// Digests break anywhere; words do not.
+	const open = (tag: string, cell: string) => (cell.length > 40 ? `<${tag} class="long">` : `<${tag}>`);
+	const cells = (row: readonly string[], tag: string) =>
+		row.map((cell) => `${open(tag, cell)}${text(cell)}</${tag}>`).join("");
 	const header = head.length > 0 ? `<tr>${cells(head, "th")}</tr>` : "";
 	return `<table>${header}${rows.map((row) => `<tr>${cells(row, "td")}</tr>`).join("\n")}</table>`;
 }
