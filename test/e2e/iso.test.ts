@@ -28,9 +28,8 @@ async function slipway(args: readonly string[], root = ROOT): Promise<string> {
 }
 
 async function build(profile: string, root = ROOT, ...more: string[]): Promise<Built> {
-	const { stdout } = await run(join(root, "slipway"), ["build", profile, "--base", BASE, "--json", ...more], {
-		cwd: root,
-	});
+	const args = ["build", profile, "--base", BASE, "--json", ...more];
+	const { stdout } = await run(join(root, "slipway"), args, { cwd: root, env: canaries.env });
 	const built = JSON.parse(stdout) as Omit<Built, "manifest">;
 	return { ...built, manifest: JSON.parse(await readFile(join(built.folder, `${built.name}.manifest.json`), "utf8")) };
 }
@@ -38,8 +37,10 @@ async function build(profile: string, root = ROOT, ...more: string[]): Promise<B
 let vertex: Built;
 let palette: Built;
 let dir: string;
+let canaries: { readonly env: Record<string, string>; readonly patterns: string };
 beforeAll(async () => {
 	dir = await mkdtemp(join(tmpdir(), "slipway-iso-"));
+	canaries = await plantCanaries(join(dir, "canaries"));
 	vertex = await build("vertex-fips-amd64");
 	palette = await build("palette-amd64");
 });
@@ -135,6 +136,7 @@ describe.each([["vertex-fips-amd64"], ["palette-amd64"]])("the ISO of %s", (prof
 		expect(list).not.toMatch(/squashfs-root\/boot\/vmlinuz|squashfs-root\/etc\/resolv\.conf|\/ssh_host_/);
 		expect(list.includes("slipway-agent.service.d/fips.conf")).toBe(fips);
 		expect(list.includes("ossl-modules/fips.so")).toBe(fips);
+		expect(list).not.toMatch(/squashfs-root\/etc\/apt\/sources\.list($|\.d\/.)/m);
 		// Nobody can log in, and nothing invites to.
 		expect(await read("etc/shadow")).not.toMatch(/^[^:]+:[^*!:]/m);
 		await rm(out, { recursive: true });
@@ -154,9 +156,21 @@ test("a second clone makes the same ISO from the inputs file, without the privat
 	const twin = await build("vertex-fips-amd64", clone, "--inputs", inputs);
 	expect(twin.stages.every((stage) => !stage.cached)).toBe(true);
 	await run("cmp", [twin.iso, vertex.iso]);
-	for (const file of await readdir(twin.folder)) await run("cmp", [join(twin.folder, file), join(vertex.folder, file)]);
+	for (const file of (await readdir(twin.folder)).filter((name) => !name.endsWith(".manifest.json"))) {
+		await run("cmp", [join(twin.folder, file), join(vertex.folder, file)]);
+	}
+	// Ids say how something was asked for, and a given package set is asked for in another way than a found one.
+	expect({ ...twin.manifest, stages: {} }).toEqual({ ...vertex.manifest, stages: {} });
+	expect(await leaks(clone, twin)).toEqual([]);
 	await expect(stat(join(clone, ".keys"))).rejects.toMatchObject({ code: "ENOENT" });
 	await rm(clone, { recursive: true });
+});
+
+test("no secret of the user is in a log, a record, a root or a release", async () => {
+	// A search that finds nothing where the secrets do stand would prove nothing.
+	expect((await leaking([join(dir, "canaries")])).length).toBe(4);
+	expect(await leaks(ROOT, vertex)).toEqual([]);
+	expect(await leaks(ROOT, palette)).toEqual([]);
 });
 
 test("the FIPS appliance boots by UEFI from CD with Secure Boot, verifies its bundle and serves it", async () => {
@@ -201,6 +215,43 @@ async function boot(profile: string, more: readonly string[]) {
 	};
 }
 
+/** Secrets as a user would give them, with words in them that stand nowhere else. */
+async function plantCanaries(folder: string): Promise<typeof canaries> {
+	const words = ["PROxCANARYx0123456789abc", "REGISTRYxCANARYx0123456789", "PASSPHRASExCANARYx0123456789"];
+	const auth = Buffer.from(`robot:${words[1]}`).toString("base64");
+	await mkdir(folder);
+	const file = async (name: string, text: string) => {
+		await writeFile(join(folder, name), text, { mode: 0o600 });
+		return join(folder, name);
+	};
+	return {
+		env: {
+			PRO_TOKEN_FILE: await file("pro", `${words[0]}\n`),
+			REGISTRY_AUTH_FILE: await file("auth.json", JSON.stringify({ auths: { "registry.test": { auth } } })),
+			SIGNING_KEY_PASSPHRASE_FILE: await file("passphrase", `${words[2]}\n`),
+		},
+		patterns: await file("patterns", `${[...words, auth].join("\n")}\n`),
+	};
+}
+
+async function leaking(paths: readonly string[]): Promise<string[]> {
+	const { stdout } = await run("grep", ["-raFlf", canaries.patterns, "--", ...paths], { accept: [0, 1] });
+	return stdout.split("\n").filter(Boolean);
+}
+
+/** Files that a build left behind with a secret in them; the stages' outputs include the root as a tar, not compressed. */
+async function leaks(root: string, built: Built): Promise<string[]> {
+	const cache = join(root, ".cache");
+	const record = join(cache, "records", `${built.manifest.profile}-${BASE}.json`);
+	const stages = Object.values(JSON.parse(await readFile(record, "utf8")) as Record<string, { id: string }>);
+	expect(stages.length).toBe(built.stages.length);
+	return leaking([
+		...["logs", "records", "resolve"].map((folder) => join(cache, folder)),
+		...stages.map(({ id }) => join(cache, "stages", id)),
+		built.folder,
+	]);
+}
+
 /** What a clone of the working tree holds, and the installed tools; neither cache nor keys. */
 async function copyProject(to: string): Promise<void> {
 	const git = [
@@ -217,7 +268,8 @@ async function copyProject(to: string): Promise<void> {
 	const { stdout } = await run("git", git);
 	onTestFinished(() => rm(to, { recursive: true, force: true }));
 	await mkdir(to);
-	for (const file of stdout.split("\0").filter(Boolean)) await cp(join(ROOT, file), join(to, file)).catch(ifMissing);
+	for (const file of stdout.split("\0").filter((name) => name !== "" && name !== ".tools"))
+		await cp(join(ROOT, file), join(to, file)).catch(ifMissing);
 	await symlink(join(ROOT, ".tools"), join(to, ".tools"));
 	await cp(join(ROOT, "node_modules"), join(to, "node_modules"), { recursive: true, verbatimSymlinks: true });
 }
