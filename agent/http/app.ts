@@ -3,6 +3,7 @@ import { createServer as createHttps, Server as HttpsServer } from "node:https";
 import Fastify, { type FastifyInstance } from "fastify";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { Certificate } from "../tls/certificate.ts";
+import { limitConnections } from "./connections.ts";
 import { hostOf } from "./hosts.ts";
 
 export interface AppOptions {
@@ -15,6 +16,9 @@ export interface AppOptions {
 	readonly rewriteUrl?: (url: string) => string;
 }
 
+/** A client that only connects holds a place for so long. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
 const HTTP_LIMITS: ServerOptions = {
 	maxHeaderSize: 8192,
 	headersTimeout: 10_000,
@@ -25,27 +29,35 @@ const HTTP_LIMITS: ServerOptions = {
 
 /**
  * An HTTP server with the limits that every endpoint of the agent has: small headers, no bodies to speak of, time-outs, a
- * cap on connections, and no request for another host's name (DNS rebinding). No CORS headers, ever.
+ * cap on connections, a quarter of it (at least 8) for one address, and no request for another host's name (DNS rebinding). No CORS headers, ever.
  */
 export function createApp(options: AppOptions): FastifyInstance {
+	let closeAll = () => {};
 	const app = Fastify({
 		bodyLimit: 64 * 1024,
 		forceCloseConnections: true, // an idle client must not hold up the end of the agent
 		routerOptions: { maxParamLength: 1024 },
 		rewriteUrl: (request) => options.rewriteUrl?.(request.url ?? "/") ?? request.url ?? "/",
 		clientErrorHandler: (error, socket) => {
+			// Whoever has not spoken HTTP, a TLS handshake that timed out say, would never take an answer.
+			if (!/^HPE_|^ERR_HTTP_/.test(error.code ?? "")) return void socket.destroy();
 			const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
 			if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 		},
 		serverFactory: (handler) => {
 			const server = options.tls
-				? (createHttps({ ...HTTP_LIMITS, ...tlsOptions(options.tls) }, handler) as unknown as Server)
+				? (createHttps(
+						{ ...HTTP_LIMITS, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...tlsOptions(options.tls) },
+						handler,
+					) as unknown as Server)
 				: createHttp(HTTP_LIMITS, handler);
 			server.maxConnections = options.maxConnections;
+			closeAll = limitConnections(server, Math.max(8, Math.floor(options.maxConnections / 4)));
 			server.setTimeout(60_000); // a client that neither reads nor writes
 			return server;
 		},
 	});
+	app.addHook("preClose", async () => closeAll());
 	app.addHook("onRequest", async (request, reply) => {
 		reply.header("x-content-type-options", "nosniff");
 		const host = hostOf(request.headers.host);
