@@ -20,7 +20,9 @@ export function blobs(app: FastifyInstance, registry: Registry): void {
 				.header("accept-ranges", "bytes");
 			if (request.headers["if-none-match"] === `"${digest}"`) return reply.code(304).send();
 			if (request.method === "HEAD") return reply.header("content-length", size).send();
-			const range = parseRange(request.headers.range, size);
+			// A client that holds a part of something else gets the whole (RFC 9110, 13.1.5); a digest never means something else.
+			const sameBytes = [undefined, `"${digest}"`].includes(request.headers["if-range"] as string | undefined);
+			const range = sameBytes ? parseRange(request.headers.range, size) : undefined;
 			if (range === "unsatisfiable") return reply.code(416).header("content-range", `bytes */${size}`).send();
 			const { start, end } = range ?? { start: 0, end: size - 1 };
 			if (range !== undefined) reply.code(206).header("content-range", `bytes ${start}-${end}/${size}`);

@@ -1,6 +1,7 @@
 import { Readable } from "node:stream";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { sha256Hex } from "../../bundle/digest.ts";
+import { SlipwayError } from "../../bundle/errors.ts";
 import type { NameRecord } from "../../bundle/index-schema.ts";
 import { MEDIA_TYPE } from "../../bundle/oci.ts";
 import { listen } from "../http/app.ts";
@@ -10,9 +11,23 @@ import { createRegistry } from "./registry.ts";
 import type { View } from "./view.ts";
 
 const stored = new Map<string, Buffer>();
+/** Set, the source finds every blob damaged: before it gives a stream, or when that is read. */
+let damaged: "at once" | "in the stream" | undefined;
+const damage = () => new SlipwayError("E_DIGEST_MISMATCH", "The stored blob is damaged.");
 const source: BlobSource = {
-	read: async (digest) => stored.get(digest)!,
-	stream: async (digest, _size, start, end) => Readable.from([stored.get(digest)!.subarray(start, end + 1)]),
+	read: async (digest) => {
+		if (damaged) throw damage();
+		return stored.get(digest)!;
+	},
+	stream: async (digest, _size, start, end) => {
+		if (damaged === "at once") throw damage();
+		const bytes = stored.get(digest)!.subarray(start, end + 1);
+		const parts = async function* () {
+			if (damaged) throw damage();
+			yield bytes;
+		};
+		return Readable.from(parts(), { objectMode: false });
+	},
 };
 
 function put(data: string | object, mediaType: string) {
@@ -125,6 +140,41 @@ test("blobs: whole, HEAD, ranges, and 416 beyond the end", async () => {
 			contentRange,
 		]);
 	}
+});
+
+test.each(["at once", "in the stream"] as const)(
+	"a damaged blob or manifest is unavailable, in the spec's form: %s",
+	async (when) => {
+		damaged = when;
+		onTestFinished(() => {
+			damaged = undefined;
+		});
+		const path = "/v2/docker.io/library/nginx";
+		for (const [url, range] of [
+			[`${path}/blobs/${layer.digest}`, undefined],
+			[`${path}/blobs/${layer.digest}`, "bytes=2-4"],
+			[`${path}/manifests/1.27`, undefined],
+		] as const) {
+			const response = await get(url, { headers: range ? { range } : {} });
+			expect([url, response.status]).toEqual([url, 503]);
+			expect(response.headers.get("content-type")).toMatch(/^application\/json/);
+			for (const header of ["etag", "docker-content-digest", "content-range"]) {
+				expect(response.headers.get(header)).toBeNull();
+			}
+			expect(response.headers.get("retry-after")).toBe("5");
+			expect(await response.json()).toMatchObject({
+				errors: [{ code: "UNAVAILABLE", detail: { code: "E_DIGEST_MISMATCH" } }],
+			});
+		}
+	},
+);
+
+test("a range of something else than the client holds is not given: it gets the whole", async () => {
+	const path = `/v2/docker.io/library/nginx/blobs/${layer.digest}`;
+	const ask = (tag: string) => get(path, { headers: { range: "bytes=7-", "if-range": tag } });
+	expect(await (await ask(`"${layer.digest}"`)).text()).toBe("789");
+	const other = await ask('"sha256:other"');
+	expect([other.status, await other.text()]).toEqual([200, "0123456789"]);
 });
 
 test("a blob is only visible in repositories whose names lead to it", async () => {
