@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
 import { createServer, get } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -26,6 +26,22 @@ test("made once, kept, and made again with the same key when an address is new",
 		/Jan {2}1 00:00:00 2000[\s\S]*Dec 31 23:59:59 9999[\s\S]*prime256v1[\s\S]*IP Address:192\.0\.2\.9/,
 	);
 	expect(openssl("verify", "-x509_strict", "-CAfile", file, file)).toContain("OK");
+});
+
+test("damaged files are made again, and what an interrupted start left is removed", async () => {
+	const folder = await tempDir();
+	const first = await deviceCertificate(folder, ["localhost"]);
+	await mkdir(join(folder, "issue-x1"));
+	await writeFile(join(folder, "issue-x1/key.pem"), first.key);
+	await truncate(join(folder, "cert.pem"), 100);
+	const second = await deviceCertificate(folder, ["localhost"]);
+	expect(second.key).toBe(first.key);
+	expect(await readFile(join(folder, "cert.pem"), "utf8")).toBe(second.cert);
+	expect((await readdir(folder)).sort()).toEqual(["cert.pem", "key.pem"]);
+	await truncate(join(folder, "key.pem"), 0);
+	const third = await deviceCertificate(folder, ["localhost"]);
+	expect(third.key).not.toBe(first.key);
+	expect(await deviceCertificate(folder, ["localhost"])).toEqual(third);
 });
 
 test("a TLS client that trusts the certificate accepts the server", async () => {
