@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
-import { mkdir, open, rename, statfs } from "node:fs/promises";
-import { dirname } from "node:path";
+import { mkdir, open, readFile, rename, stat, statfs } from "node:fs/promises";
+import { dirname, join } from "node:path";
 
 /** Makes the entries of a folder durable: a rename is only safe on disk once its folder is synced. */
 export async function syncFolder(path: string): Promise<void> {
@@ -34,6 +34,7 @@ const VOLATILE = new Set([0x01021994, 0x858458f6, 0x794c7630]);
 
 export interface Volume {
 	readonly kind: "persistent" | "ephemeral";
+	/** Of the disk or partition, where it lies on one; else of the file system. */
 	readonly size: number;
 	readonly free: number;
 }
@@ -43,7 +44,26 @@ export async function volume(path: string): Promise<Volume> {
 	const fs = await statfs(path);
 	return {
 		kind: VOLATILE.has(fs.type >>> 0) ? "ephemeral" : "persistent",
-		size: fs.blocks * fs.bsize,
+		size: (await deviceSize((await stat(path)).dev)) ?? fs.blocks * fs.bsize,
 		free: fs.bavail * fs.bsize,
 	};
+}
+
+/** What a partition table and its alignment take of a disk whose one partition this is. */
+const TABLE = 2 * 2 ** 20;
+
+/**
+ * Size in bytes of the block device with that number (as in st_dev), a partition's with its table's share: a disk of exactly
+ * the size demanded must do, and neither the file system's own needs nor the table count. Undefined for what is on none.
+ */
+export async function deviceSize(dev: number, sys = "/sys"): Promise<number | undefined> {
+	const [major, minor] = [(dev >>> 8) & 0xfff, (dev & 0xff) | ((dev >>> 12) & 0xfff00)];
+	const folder = join(sys, "dev/block", `${major}:${minor}`);
+	const sectors = Number(await readFile(join(folder, "size"), "utf8").catch(() => "0"));
+	if (sectors === 0) return undefined;
+	const isPartition = await stat(join(folder, "partition")).then(
+		() => true,
+		() => false,
+	);
+	return sectors * 512 + (isPartition ? TABLE : 0);
 }
