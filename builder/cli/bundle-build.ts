@@ -110,6 +110,10 @@ async function targetOf(root: string, options: Options): Promise<Target> {
 		const { profile, base } = await loadProfile(root, options.profile, { base: options.base });
 		return { arch: profile.arch, fips: profile.fips, base };
 	}
+	if (options.fips === true && options.base === undefined) {
+		const message = "--fips needs a base: only some have a FIPS provider, and not each is certified.";
+		throw new SlipwayError("E_USAGE", message, { next: "Name one with --base, or a profile with --profile." });
+	}
 	const host = process.arch === "arm64" ? "arm64" : "amd64";
 	const base = await loadBase(root, options.base ?? "debian-13");
 	return { arch: options.arch ?? host, fips: options.fips === true, base };

@@ -11,7 +11,7 @@ export function registerBundle(program: Command): void {
 		.argument("<definition>", "name, or file such as profiles/bundles/core.yaml")
 		.option("--profile <name>", "take architecture, FIPS and base from this profile")
 		.addOption(new Option("--arch <arch>", "architecture; default: this host's").choices(["amd64", "arm64"]))
-		.option("--fips", "build content for FIPS boxes")
+		.option("--fips", "build content for FIPS boxes; needs --base")
 		.addOption(new Option("--base <name>", "base that images are made from; default: debian-13").env("BASE"))
 		.addOption(new Option("--mirror <url>", "mirror of the base's archive").env("MIRROR"))
 		.addOption(new Option("--keyring <file>", "keyring of that mirror").env("KEYRING"))

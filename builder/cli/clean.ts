@@ -1,5 +1,6 @@
 import { readdir, rm } from "node:fs/promises";
 import path from "node:path";
+import { SlipwayError } from "../../bundle/errors.ts";
 import { BlobFolder } from "../oci/blob-folder.ts";
 import { PackCache } from "../packs/cache.ts";
 import { StageCache } from "../plan/cache.ts";
@@ -7,11 +8,12 @@ import { readRecord } from "../plan/records.ts";
 import { removeTree } from "../plan/remove-tree.ts";
 import type { CommandContext } from "./command.ts";
 
-/** Removes old stage outputs, or with `all` the whole cache and dist/. Keys stay in both cases. */
+/** Removes old stage outputs, or with `all` the whole cache and dist/. Keys stay in both cases. Errors: E_BUSY. */
 export async function clean({ root, print }: CommandContext, options: { all?: boolean }): Promise<void> {
 	const cacheDir = path.join(root, ".cache");
 	const cache = new StageCache(cacheDir);
-	await cache.sweep();
+	if ((await cache.sweep()) > 0)
+		throw new SlipwayError("E_BUSY", "A build is running, and reads what this would remove.");
 	if (options.all === true) {
 		await removeTree(cacheDir);
 		await rm(path.join(root, "dist"), { recursive: true, force: true });

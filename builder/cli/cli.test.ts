@@ -72,6 +72,8 @@ test("a bare `make iso` of that profile gives the same answer before it installs
 	});
 	expect(exitCode).toBe(2);
 	expect(stderr).toMatch(/^E_PRO_TOKEN: .*\n {2}Next: .*PRO_TOKEN_FILE.*BASE=debian-13/);
+	const odd = await run("make", ["iso", "PROFILE=x'y"], { accept: [2], cwd: projectRoot });
+	expect(odd.stderr).toMatch(/^E_PROFILE_NOT_FOUND: There is no profile `x'y`/);
 	expect((await run("make", ["iso"], { accept: [2], cwd: projectRoot })).stderr).toContain("PROFILE is not set");
 });
 
@@ -87,6 +89,17 @@ test("a slip in the command line is bad input with the nearest command, and help
 	});
 	expect(await slipway(["build"])).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("E_USAGE") });
 	expect(await slipway(["--help"])).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("validate") });
+});
+
+test("a base that does not exist is told as such, and FIPS content is made on no base by itself", async () => {
+	expect(await slipway(["boot", "palette-amd64", "--base", "debian-31"])).toMatchObject({
+		exitCode: 2,
+		stderr: expect.stringMatching(/^E_BASE_NOT_FOUND: .*`debian-13`/),
+	});
+	expect(await slipway(["bundle", "build", "core", "--fips"])).toMatchObject({
+		exitCode: 2,
+		stderr: expect.stringMatching(/^E_USAGE: --fips needs a base.*\n {2}Next: .*--base/),
+	});
 });
 
 test("list, describe and errors print JSON that names what the tables name", async () => {

@@ -90,13 +90,17 @@ export class StageCache {
 		return { folder, close };
 	}
 
-	/** Removes what builds that were killed have left behind. */
-	async sweep(): Promise<void> {
+	/** Removes what builds that were killed have left behind. Returns how many builds are at work. */
+	async sweep(): Promise<number> {
+		let alive = 0;
 		for (const name of await readdir(this.#tmp).catch(() => [])) {
 			if (!name.startsWith("build-")) continue;
 			const folder = path.join(this.#tmp, name);
 			const held = await tryLock(folder);
-			if (held === undefined) continue; // its build is alive
+			if (held === undefined) {
+				alive++;
+				continue;
+			}
 			try {
 				await removeTree(folder);
 			} catch (error) {
@@ -106,6 +110,7 @@ export class StageCache {
 				await held.release();
 			}
 		}
+		return alive;
 	}
 
 	/** Ids of all entries. */
