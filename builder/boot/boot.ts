@@ -23,6 +23,8 @@ const REGISTRY_PORT = 5000;
  * end; with `--check` looks it over, writes the report and stops. Errors: E_USAGE, E_TOOL_MISSING, E_BOOT_TIMEOUT, E_BOOT_CHECK.
  */
 export async function boot(context: CommandContext, o: BootOptions, [name]: string[]): Promise<void> {
+	// A profile or base that does not exist is told as that, not as an ISO that is still to be built.
+	await loadProfile(context.root, name!, { base: o.base });
 	const release = await findRelease(join(context.root, "dist"), name!, o.base);
 	const { profile } = await loadProfile(context.root, name!, { base: release.manifest.base.name });
 	const lan = profile.network.expose === "lan";

@@ -33,7 +33,7 @@ export async function findRelease(distDir: string, profile: string, base: string
 		"E_USAGE",
 		`There is no ISO of ${profile}${base === undefined ? "" : ` on ${base}`} in ${distDir}.`,
 		{
-			next: `Build it first: make iso PROFILE=${profile} BASE=${base ?? "debian-13"}`,
+			next: `Build it first: make iso PROFILE=${profile}${base === undefined ? "" : ` BASE=${base}`}`,
 		},
 	);
 }
