@@ -9,8 +9,10 @@
 VARIABLES := BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE REGISTRY_AUTH_FILE REGISTRY_CA SOURCE_DATE_EPOCH
 export $(VARIABLES)
 
+# A word for the shell, whatever is in it.
+quote = '$(subst ','\'',$1)'
 # sudo passes no variables on, so they are named again. Without sudo, slipway itself says what is missing.
-AS_ROOT := $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo env $(foreach v,$(VARIABLES),$(if $($v),$v='$($v)'))))
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo env $(foreach v,$(VARIABLES),$(if $($v),$v=$(call quote,$($v))))))
 SLIPWAY := ./slipway
 # The pinned one, whatever the host has; programs that start `node` themselves find it too.
 NODE = .tools/node_modules/node-linux-$(if $(filter aarch64,$(shell uname -m)),arm64,x64)/bin/node
@@ -19,19 +21,19 @@ COMMON = $(if $(JSON),--json)
 
 iso: need-profile ## Build the ISO of PROFILE into dist/ (BASE=, MIRROR=, PRO_TOKEN_FILE=, SIGNING_KEY=, INPUTS=, REFRESH=1)
 	@scripts/bootstrap
-	@$(SLIPWAY) validate --for-build '$(PROFILE)' >/dev/null
+	@$(SLIPWAY) validate --for-build $(call quote,$(PROFILE)) >/dev/null
 	@scripts/setup iso
-	@$(AS_ROOT) $(SLIPWAY) build '$(PROFILE)' $(COMMON) $(if $(INPUTS),--inputs '$(INPUTS)') $(if $(REFRESH),--refresh)
+	@$(AS_ROOT) $(SLIPWAY) build $(call quote,$(PROFILE)) $(COMMON) $(if $(INPUTS),--inputs $(call quote,$(INPUTS))) $(if $(REFRESH),--refresh)
 
 bundle: ## Build one content bundle (BUNDLE=profiles/bundles/core.yaml)
 	@scripts/bootstrap
 	@scripts/setup iso
-	@$(AS_ROOT) $(SLIPWAY) bundle build '$(or $(BUNDLE),profiles/bundles/core.yaml)' $(COMMON) $(if $(REFRESH),--refresh)
+	@$(AS_ROOT) $(SLIPWAY) bundle build $(call quote,$(or $(BUNDLE),profiles/bundles/core.yaml)) $(COMMON) $(if $(REFRESH),--refresh)
 
 boot: need-profile ## Start PROFILE's ISO in QEMU (CHECK=1 tests it and stops; FIRMWARE=bios|uefi, MEDIA=cd|usb)
 	@scripts/bootstrap
 	@scripts/setup boot
-	@$(SLIPWAY) boot '$(PROFILE)' $(COMMON) $(if $(CHECK),--check) $(if $(FIRMWARE),--firmware '$(FIRMWARE)') $(if $(MEDIA),--media '$(MEDIA)')
+	@$(SLIPWAY) boot $(call quote,$(PROFILE)) $(COMMON) $(if $(CHECK),--check) $(if $(FIRMWARE),--firmware $(call quote,$(FIRMWARE))) $(if $(MEDIA),--media $(call quote,$(MEDIA)))
 
 test: check ## Run all checks and tests, the real ISO and its boot included
 	@scripts/setup iso boot test
@@ -65,4 +67,4 @@ help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do printf '%-8s %s\n' "$$name" "$$text"; done
 
 need-profile:
-	@test -n '$(PROFILE)' || { echo 'E_USAGE: PROFILE is not set. Next: make $(MAKECMDGOALS) PROFILE=NAME; `make list` shows the names.' >&2; exit 2; }
+	@test -n $(call quote,$(PROFILE)) || { echo 'E_USAGE: PROFILE is not set. Next: make $(MAKECMDGOALS) PROFILE=NAME; `make list` shows the names.' >&2; exit 2; }
