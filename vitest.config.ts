@@ -6,6 +6,8 @@ import { defineConfig } from "vitest/config";
  */
 export default defineConfig({
 	test: {
+		// A snapshot that is missing is an error; `--update` writes it.
+		update: "none",
 		projects: [
 			{
 				test: {
