@@ -4,6 +4,7 @@ import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { bootPackages, proPackages, rootPackages } from "../archive/packages.ts";
 import { archiveEpoch, keptResolve, type ResolveRequest, resolveArchive } from "../archive/resolve.ts";
 import { type BundleDefinition, loadBundleDefinition } from "../packs/definition.ts";
+import { lockTags } from "../packs/lock-tags.ts";
 import { loadProfile } from "../profile/load.ts";
 import type { ResolvedProfile } from "../profile/resolve.ts";
 import { type Inputs, loadInputs } from "../release/inputs.ts";
@@ -83,7 +84,7 @@ async function wrongWith(tokenFile: string): Promise<string | undefined> {
 
 /**
  * Gathers everything that stages may read. Asks the archive unless its answer is kept (or given by `inputs`); `offline` never
- * asks, and gives undefined when the answer is not there yet.
+ * asks, and gives undefined when the answer is not there yet. Tags of registries are locked likewise.
  */
 export async function prepareBuild(
 	request: BuildRequest,
@@ -120,6 +121,7 @@ export async function prepareBuild(
 	const resolve =
 		inputs?.resolve ?? (how.offline ? await keptResolve(ask) : await resolveArchive({ ...ask, signal: how.signal }));
 	if (resolve === undefined) return undefined;
+	if (!how.offline) for (const bundle of bundles) await lockTags(bundle, { cacheDir, env, signal: how.signal });
 	const signer = await openSigner({
 		root,
 		cacheDir,

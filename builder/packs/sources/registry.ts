@@ -45,8 +45,14 @@ function renamed(ref: string, { as, image }: PackOf<"registry">, repo: string): 
 	return ref === image ? as : `${as.replace(/(@[^@]+|:[^:/]+)$/, "")}${ref.slice(repo.length)}`;
 }
 
-/** Puts the manifest or index that a reference stands for into the blob folder. */
-async function fetchRoot(reference: string, context: PackContext): Promise<Descriptor> {
+/**
+ * Puts the manifest or index that a reference stands for into the blob folder.
+ * Errors: E_REGISTRY_AUTH, E_REGISTRY_UNREACHABLE, E_DIGEST_MISMATCH, E_OCI.
+ */
+export async function fetchRoot(
+	reference: string,
+	context: Pick<PackContext, "run" | "registry" | "work" | "blobs" | "signal">,
+): Promise<Descriptor> {
 	const { run, registry, work, blobs, signal } = context;
 	const file = path.join(work, "root.json");
 	const expected = /@(.+)$/.exec(reference)?.[1];
