@@ -7,6 +7,7 @@ import { readContentSet, sameSet, tellRelease } from "./load/content-set.ts";
 import type { KernelLine } from "./load/kernel.ts";
 import { loadSet } from "./load/load.ts";
 import { checkSpace } from "./load/space.ts";
+import { bootFaults } from "./preflight/boot.ts";
 import { fipsFault } from "./preflight/fips.ts";
 import { readHardware } from "./preflight/probe.ts";
 import { missingRequirements } from "./preflight/requirements.ts";
@@ -70,6 +71,7 @@ export class BringUp implements Registry {
 		try {
 			if (this.#view === undefined) {
 				state.enter("preflight");
+				state.condition("boot", ...(await bootFaults(this.#config.run)));
 				if (!(await this.#preflight())) return;
 			}
 			const trust = await this.#step("trust", () => loadTrust(this.#config.trust));
@@ -131,7 +133,9 @@ export class BringUp implements Registry {
 			throw error;
 		});
 		state.condition("committed");
-		const whole = state.status.bundles.every((b) => b.state !== "absent") && this.#missing.size === 0;
+		const { bundles, conditions } = state.status;
+		const booted = conditions.every((c) => c.name !== "boot" || c.ok);
+		const whole = booted && bundles.every((b) => b.state !== "absent") && this.#missing.size === 0;
 		state.enter(whole ? "ready" : "degraded");
 	}
 

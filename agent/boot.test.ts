@@ -1,0 +1,76 @@
+import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { makeContent, type TestContent } from "../test/support/content.ts";
+import { tempDir } from "../test/support/temp.ts";
+import { type Agent, startAgent } from "./agent.ts";
+import { bootFaults } from "./preflight/boot.ts";
+
+/** What was refused before the agent started: told, and no reason to serve less than what is there. */
+
+let agent: Agent | undefined;
+afterEach(async () => {
+	await agent?.stop();
+	agent = undefined;
+});
+
+const MEDIUM = "E_MEDIA\nMore than one medium has the label X: sda sr0.\nLeave exactly one medium in the machine.\n";
+const DISK = "E_IO\nThe data partition /dev/vdb1 cannot be mounted.\nCheck the file system on it with fsck.\n";
+
+async function start(content: TestContent, failure?: string): Promise<Agent> {
+	await agent?.stop();
+	await mkdir(join(content.dir, "run"), { recursive: true });
+	if (failure !== undefined) await writeFile(join(content.dir, "run/failure"), failure);
+	agent = await startAgent(content.config(), { kernel: { rootId: null, checkMedium: false } });
+	await agent.settled;
+	return agent;
+}
+
+const newContent = async () => makeContent(await tempDir(), [{ refs: ["slipway.local/core/nginx:1"] }]);
+const answers = async () => {
+	const { registry, status } = agent!.state.status.urls;
+	const paths = [new URL("slipway.local/core/nginx/manifests/1", registry!), new URL("readyz", status!)];
+	return Promise.all(paths.map(async (url) => (await fetch(url)).status));
+};
+
+test("the medium was refused: the committed set is served, and the refusal told", async () => {
+	const content = await newContent();
+	await start(content);
+	expect(agent!.state.status.stage).toBe("ready");
+	await rm(content.content, { recursive: true });
+	const { state } = await start(content, MEDIUM);
+	expect(state.status.stage).toBe("degraded");
+	expect(state.status.conditions).toContainEqual({
+		name: "boot",
+		ok: false,
+		code: "E_MEDIA",
+		cause: "More than one medium has the label X: sda sr0.",
+		next: "Leave exactly one medium in the machine.",
+	});
+	expect(await answers()).toEqual([200, 200]);
+});
+
+test("the data disk was refused: the medium's set is loaded and served, but not all is well", async () => {
+	const content = await newContent();
+	await start(content, DISK + MEDIUM);
+	const { stage, conditions } = agent!.state.status;
+	expect(stage).toBe("degraded");
+	expect(conditions.filter((c) => !c.ok).map((c) => [c.name, c.code])).toEqual([
+		["boot", "E_IO"],
+		["boot-2", "E_MEDIA"],
+	]);
+	expect(await answers()).toEqual([200, 200]);
+});
+
+test("a record that is cut off, unknown or no file is a fault too", async () => {
+	const run = await tempDir();
+	const codes = async () => (await bootFaults(run)).map((fault) => fault.code);
+	expect(await codes()).toEqual([]);
+	await writeFile(join(run, "failure"), "E_MEDIA\nNo medium");
+	expect(await codes()).toEqual(["E_MEDIA"]);
+	await writeFile(join(run, "failure"), "something\nelse\nhere\n");
+	expect(await codes()).toEqual(["E_INTERNAL"]);
+	await rm(join(run, "failure"));
+	await symlink("/etc/hostname", join(run, "failure"));
+	expect(await codes()).toEqual(["E_IO"]);
+});
