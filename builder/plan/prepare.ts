@@ -8,8 +8,10 @@ import { lockTags } from "../packs/lock-tags.ts";
 import { loadProfile } from "../profile/load.ts";
 import type { ResolvedProfile } from "../profile/resolve.ts";
 import { type Inputs, loadInputs } from "../release/inputs.ts";
+import { checkTools } from "../release/tools.ts";
 import { openSigner } from "../signing/open-signer.ts";
 import { loadOverlay } from "../stages/overlay-manifest.ts";
+import { run } from "../tools/run.ts";
 import { throwAll } from "../yaml/load.ts";
 import type { Build } from "./build.ts";
 import { sourceEpoch } from "./epoch.ts";
@@ -105,6 +107,7 @@ export async function prepareBuild(
 	const { profile, base, bundles } = checked;
 	const cacheDir = path.join(root, ".cache");
 	const inputs = request.inputs === undefined ? undefined : await loadInputs(request.inputs, profile.name, base.name);
+	if (inputs !== undefined && !how.offline) await checkTools(inputs.tools, run);
 	const mirror = request.mirror ?? profile.archive.mirror ?? undefined;
 	const keyring = request.keyring ?? profile.archive.keyring ?? undefined;
 	const refresh = request.refresh ?? false;

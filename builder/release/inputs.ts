@@ -22,6 +22,8 @@ export const inputsSchema = z.strictObject({
 	/** SPKI in PEM. */
 	publicKey: z.string(),
 	development: z.boolean(),
+	/** Versions of the build host's programs that write what is signed. */
+	tools: z.record(z.string(), z.string()),
 	/** The root image's package set. */
 	resolve: archiveResolve,
 	/** Package set of each bundle that is made from packages, by the bundle's name. */

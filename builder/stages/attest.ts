@@ -7,6 +7,7 @@ import type { Stage, StageContext } from "../plan/stage.ts";
 import type { Inputs } from "../release/inputs.ts";
 import { fipsStatement, type Manifest } from "../release/manifest.ts";
 import { releaseName } from "../release/names.ts";
+import { toolVersions } from "../release/tools.ts";
 import { recordingSigner } from "../signing/record.ts";
 import { codeOf } from "./code.ts";
 import { type ContentRecord, readContentRecord } from "./content.ts";
@@ -52,7 +53,7 @@ export const attest: Stage<Options> = {
 		await writeJson(join(out, `${o.name}.manifest.json`), await manifestOf(context, content, iso));
 		await writeJson(
 			join(out, `${o.name}.inputs.json`),
-			inputsOf(context, content, { ...content.signatures, ...iso.signatures, ...signatures }),
+			await inputsOf(context, content, { ...content.signatures, ...iso.signatures, ...signatures }),
 		);
 	},
 };
@@ -95,11 +96,11 @@ async function manifestOf(
 	};
 }
 
-function inputsOf(
-	{ build }: StageContext<Options>,
+async function inputsOf(
+	{ build, run }: StageContext<Options>,
 	content: ContentRecord,
 	signatures: Record<string, string>,
-): Inputs {
+): Promise<Inputs> {
 	const { profile, base, version, epoch, signer, resolve } = build;
 	return {
 		format: 1,
@@ -109,6 +110,7 @@ function inputsOf(
 		epoch,
 		publicKey: signer.publicKeyPem,
 		development: signer.development,
+		tools: await toolVersions(run),
 		resolve,
 		content: content.archives,
 		signatures: Object.fromEntries(Object.entries(signatures).sort(([a], [b]) => (a < b ? -1 : 1))),
