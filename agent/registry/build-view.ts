@@ -16,9 +16,17 @@ interface Descriptor {
 	readonly size: number;
 }
 
+interface Walk {
+	readonly absent: ReadonlySet<string>;
+	readonly seen: Set<string>;
+	readonly source: BlobSource;
+}
+
 /** Follows every name's manifests through verified blobs to what each repository holds. Errors: E_DIGEST_MISMATCH, E_OCI. */
 export async function buildView(names: readonly NameRecord[], source: BlobSource): Promise<View> {
 	const view = new Map<string, Building>();
+	/** What has been walked, by repository and what was left out: another bundle may hold what one leaves out of an index. */
+	const walked = new Map<string, Set<string>>();
 	for (const name of names) {
 		const { repository, tag } = splitRef(name.ref);
 		const repo = view.get(repository) ?? {
@@ -28,17 +36,22 @@ export async function buildView(names: readonly NameRecord[], source: BlobSource
 			referrers: new Map(),
 		};
 		view.set(repository, repo);
-		await add(repo, name, new Set(name.absent), source);
+		const key = [repository, ...name.absent.toSorted()].join(" ");
+		const seen = walked.get(key) ?? new Set();
+		walked.set(key, seen);
+		await add(repo, name, { absent: new Set(name.absent), seen, source });
 		if (tag !== undefined) repo.tags.set(tag, name.digest);
 	}
 	return view;
 }
 
-async function add(repo: Building, at: Descriptor, absent: ReadonlySet<string>, source: BlobSource): Promise<void> {
-	if (repo.manifests.has(at.digest)) return;
-	const document = parseManifest(await source.read(at.digest, at.size), at.mediaType);
+async function add(repo: Building, at: Descriptor, walk: Walk): Promise<void> {
+	if (walk.seen.has(at.digest)) return;
+	walk.seen.add(at.digest);
+	const document = parseManifest(await walk.source.read(at.digest, at.size), at.mediaType);
+	const isNew = !repo.manifests.has(at.digest);
 	repo.manifests.set(at.digest, { mediaType: at.mediaType, size: at.size });
-	if (document.subject !== undefined) {
+	if (document.subject !== undefined && isNew) {
 		const artifactType =
 			document.artifactType ?? (document.kind === "manifest" ? document.config.mediaType : undefined);
 		const referrer: Referrer = {
@@ -56,8 +69,8 @@ async function add(repo: Building, at: Descriptor, absent: ReadonlySet<string>, 
 		return;
 	}
 	for (const child of document.manifests) {
-		if (absent.has(child.digest)) continue;
-		if (isManifestType(child.mediaType)) await add(repo, child, absent, source);
+		if (walk.absent.has(child.digest)) continue;
+		if (isManifestType(child.mediaType)) await add(repo, child, walk);
 		else repo.blobs.set(child.digest, child.size);
 	}
 }
