@@ -11,10 +11,12 @@ const options = z.strictObject({ modules: z.array(z.string()), drivers: z.array(
 
 /** What a CD, a stick or virtual media may hang on, and what the live root is made of. */
 const DRIVERS = [
-	...["ahci", "ata_piix", "nvme", "sd_mod", "sr_mod", "usb-storage", "uas", "xhci_pci", "ehci_pci", "uhci_hcd"],
+	...["ahci", "nvme", "sd_mod", "sr_mod", "usb-storage", "uas", "xhci_pci", "ehci_pci"],
 	...["virtio_blk", "virtio_pci", "virtio_scsi", "virtio_net"],
 	...["isofs", "squashfs", "overlay", "loop"],
 ];
+/** Kernels of other architectures have no such drivers, and dracut fails for a driver that is not there. */
+const PC_DRIVERS = ["ata_piix", "uhci_hcd"];
 /** An appliance's root is never on these; left out, the initrd is half as large. */
 const OMIT = [
 	"lvm",
@@ -41,7 +43,7 @@ export const initrd: Stage<z.infer<typeof options>> = {
 	inputs: ["bootstrap"],
 	plan: ({ base, profile, archiveEpoch }) => ({
 		modules: ["dmsquash-live", ...(profile.fips ? (base.fips?.dracutModules ?? []) : [])],
-		drivers: DRIVERS,
+		drivers: [...DRIVERS, ...(profile.arch === "amd64" ? PC_DRIVERS : [])],
 		epoch: archiveEpoch,
 	}),
 	sources: () => codeOf(import.meta.filename),

@@ -14,6 +14,8 @@ const options = z.strictObject({ epoch: z.int(), without: z.array(z.string()) })
 /** Kernel and initrd lie beside the root on the medium; the rest is only of use where packages are installed. */
 const WITHOUT = [
 	"boot",
+	// The address of a private mirror is nobody's business.
+	"etc/apt",
 	"var/lib/apt",
 	"var/cache",
 	"var/log",

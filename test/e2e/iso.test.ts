@@ -133,7 +133,9 @@ describe.each([["vertex-fips-amd64"], ["palette-amd64"]])("the ISO of %s", (prof
 		const list = (await run("unsquashfs", ["-lls", join(out, "root")])).stdout;
 		expect(list).toMatch(/^-rwxr-xr-x root\/root .* squashfs-root\/usr\/lib\/slipway\/node$/m);
 		expect(list).toMatch(/ 0 .* squashfs-root\/etc\/machine-id$/m);
-		expect(list).not.toMatch(/squashfs-root\/boot\/vmlinuz|squashfs-root\/etc\/resolv\.conf|\/ssh_host_/);
+		expect(list).not.toMatch(
+			/squashfs-root\/boot\/vmlinuz|squashfs-root\/etc\/apt\/.|squashfs-root\/etc\/resolv\.conf|\/ssh_host_/,
+		);
 		expect(list.includes("slipway-agent.service.d/fips.conf")).toBe(fips);
 		expect(list.includes("ossl-modules/fips.so")).toBe(fips);
 		expect(list).not.toMatch(/squashfs-root\/etc\/apt\/sources\.list($|\.d\/.)/m);
