@@ -28,7 +28,8 @@ function namedBy(file: string): readonly string[] {
 		const fixed = text.matchAll(/^(?:import|export) (?!type )(?:[^;"]*? from )?"(\.{1,2}\/[^"]+\.ts)"/gm);
 		const lazy = text.matchAll(/\bimport\("(\.{1,2}\/[^"]+\.ts)"\)/g);
 		const scripts = text.matchAll(/import\.meta\.dirname, "([\w./-]+\.sh)"/g);
-		names = [...fixed, ...lazy, ...scripts].map((match) => join(dirname(file), match[1]!));
+		const threads = text.matchAll(/new URL\("(\.{1,2}\/[^"]+\.ts)", import\.meta\.url\)/g);
+		names = [...fixed, ...lazy, ...threads, ...scripts].map((match) => join(dirname(file), match[1]!));
 		known.set(file, names);
 	}
 	return names;

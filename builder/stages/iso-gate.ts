@@ -1,6 +1,6 @@
-import { createHash, type Hash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { open, stat } from "node:fs/promises";
+import { Worker } from "node:worker_threads";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { Run } from "../tools/run.ts";
 import { type Extent, isoExtents, reportBoot } from "../tools/xorriso.ts";
@@ -38,8 +38,9 @@ export async function checkStructure(run: Run, iso: string, volumeId: string, bi
 }
 
 /**
- * The content gate: reads the ISO once from start to end and compares each file, found by the ISO's own directory tree, with the
- * digest it must have; nothing may be missing. Gives SHA-256 (hex) and size of the whole ISO from the same pass. Errors: E_ISO_GATE.
+ * The content gate: reads the ISO and compares each file, found by the ISO's own directory tree, with the
+ * digest it must have; nothing may be missing. Gives SHA-256 (hex) and size of the whole ISO, which a second thread makes
+ * meanwhile. Errors: E_ISO_GATE.
  */
 export async function checkContent(
 	run: Run,
@@ -50,44 +51,55 @@ export async function checkContent(
 	const extents = await isoExtents(run, iso);
 	const absent = files.filter((file) => !extents.has(`/${file.path}`)).map((file) => file.path);
 	if (absent.length > 0) throw new SlipwayError("E_ISO_GATE", `The ISO lacks ${absent.join(", ")}.`);
-	const { sha256, size, digests } = await hashParts(
-		iso,
-		files.map((file) => extents.get(`/${file.path}`)!),
-		onProgress,
-	);
+	const parts = files.map((file) => extents.get(`/${file.path}`)!);
+	const [sha256, digests] = await Promise.all([hashInThread(iso), hashParts(iso, parts, onProgress)]);
 	const bad = files.filter((file, i) => digests[i] !== file.sha256).map((file) => file.path);
 	if (bad.length > 0)
 		throw new SlipwayError(
 			"E_ISO_GATE",
 			`On the ISO these files have other bytes than they should: ${bad.join(", ")}.`,
 		);
-	return { sha256, size };
+	return { sha256, size: (await stat(iso)).size };
 }
 
-/** Digest of a whole file and of parts of it, in one pass. A part is a list of extents, in the order of its bytes. */
+function hashInThread(file: string): Promise<string> {
+	return new Promise((resolve, reject) => {
+		const worker = new Worker(new URL("./hash-worker.ts", import.meta.url), { workerData: file });
+		worker.once("message", resolve);
+		worker.once("error", reject);
+		// Too late to matter when there was a message.
+		worker.once("exit", (code) => reject(new SlipwayError("E_IO", `Hashing ${file} ended with ${code}.`)));
+	});
+}
+
+/** Digest of each part of a file. A part is a list of extents, in the order of its bytes. */
 async function hashParts(
 	file: string,
 	parts: readonly (readonly Extent[])[],
 	onProgress: (done: number, total: number) => void,
-): Promise<{ sha256: string; size: number; digests: string[] }> {
-	const whole = createHash("sha256");
-	const hashes = parts.map(() => createHash("sha256"));
-	const pieces = parts
-		.flatMap((extents, i) => extents.map((extent) => ({ ...extent, hash: hashes[i] as Hash })))
-		.sort((a, b) => a.start - b.start);
-	const { size } = await stat(file);
-	let at = 0;
-	let first = 0;
-	for await (const chunk of createReadStream(file, { highWaterMark: 1 << 22 }) as AsyncIterable<Buffer>) {
-		whole.update(chunk);
-		const end = at + chunk.length;
-		while (first < pieces.length && pieces[first]!.start + pieces[first]!.size <= at) first++;
-		for (let i = first; i < pieces.length && pieces[i]!.start < end; i++) {
-			const { start, size: length, hash } = pieces[i]!;
-			hash.update(chunk.subarray(Math.max(start - at, 0), Math.min(start + length - at, chunk.length)));
+): Promise<string[]> {
+	const total = parts.flat().reduce((sum, extent) => sum + extent.size, 0);
+	const buffer = Buffer.allocUnsafe(1 << 20);
+	const digests: string[] = [];
+	let done = 0;
+	const handle = await open(file);
+	try {
+		for (const extents of parts) {
+			const hash = createHash("sha256");
+			for (const { start, size } of extents) {
+				for (let at = 0; at < size; ) {
+					const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, size - at), start + at);
+					if (bytesRead === 0) throw new SlipwayError("E_ISO_GATE", "The ISO ends before its last file does.");
+					hash.update(buffer.subarray(0, bytesRead));
+					at += bytesRead;
+					done += bytesRead;
+				}
+				onProgress(done, total);
+			}
+			digests.push(hash.digest("hex"));
 		}
-		at = end;
-		onProgress(at, size);
+	} finally {
+		await handle.close();
 	}
-	return { sha256: whole.digest("hex"), size: at, digests: hashes.map((hash) => hash.digest("hex")) };
+	return digests;
 }

@@ -157,8 +157,6 @@ test("an agent that ended is spoken for, on console and in the status; one that 
 	const said = await box.read("dev/tty1");
 	expect(said).toMatch(/^E_FIPS_INACTIVE: .*--force-fips requires.*\r\n {2}Next: Use/m);
 	expect(said).toMatch(/^slipway: state=failed\r$/m);
-	expect(await box.run("failure", "slipway-agent")).toBe(0);
-	expect(await box.read("dev/tty1")).toBe(said);
 
 	const write = async (condition: string) => {
 		const own = `${JSON.stringify({ stage: "failed", conditions: [{ name: condition, ok: false }] }, null, "\t")}\n`;
