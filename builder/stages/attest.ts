@@ -10,7 +10,7 @@ import { releaseName } from "../release/names.ts";
 import { toolVersions } from "../release/tools.ts";
 import { recordingSigner } from "../signing/record.ts";
 import { codeOf } from "./code.ts";
-import { type ContentRecord, readContentRecord } from "./content.ts";
+import { type ContentRecord, readContentRecord } from "./content-record.ts";
 import { isoRecord } from "./iso.ts";
 
 const options = z.strictObject({

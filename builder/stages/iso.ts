@@ -11,7 +11,7 @@ import type { Stage, StageContext } from "../plan/stage.ts";
 import { recordingSigner } from "../signing/record.ts";
 import { writeIso } from "../tools/xorriso.ts";
 import { codeOf } from "./code.ts";
-import { readContentRecord } from "./content.ts";
+import { readContentRecord } from "./content-record.ts";
 import { localContentBytes } from "./content-size.ts";
 import { checkContent, checkStructure, type GatedFile } from "./iso-gate.ts";
 import { rootMark, volumeId } from "./kernel-line.ts";
