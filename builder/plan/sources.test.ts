@@ -22,3 +22,22 @@ test("what is shipped counts whatever its name; beside code, tests and leftovers
 	expect(await found("builder/stages")).toEqual(["builder/stages/a"]);
 	expect(await found("builder")).toEqual(["builder/stages/a"]);
 });
+
+test("a blob of an OCI layout counts by its name, which is its digest; beside a layout, bytes count", async () => {
+	const hex = "ab".repeat(32);
+	for (const [folder, isLayout] of [
+		["layout", true],
+		["other", false],
+	] as const) {
+		const blobs = path.join(root, folder, "blobs/sha256");
+		await mkdir(blobs, { recursive: true });
+		if (isLayout) await writeFile(path.join(root, folder, "oci-layout"), "{}");
+		const digests = () => new SourceHasher(root, path.join(root, ".cache")).digests([path.join(root, folder)]);
+		await writeFile(path.join(blobs, hex), "one");
+		const before = await digests();
+		await writeFile(path.join(blobs, hex), "two");
+		expect(JSON.stringify(await digests()) === JSON.stringify(before)).toBe(isLayout);
+		await writeFile(path.join(blobs, hex), "longer");
+		expect(await digests()).not.toEqual(before);
+	}
+});

@@ -1,4 +1,3 @@
-import { createReadStream } from "node:fs";
 import { copyFile, link, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -9,6 +8,7 @@ import { fipsStatement, type Manifest } from "../release/manifest.ts";
 import { releaseName } from "../release/names.ts";
 import { toolVersions } from "../release/tools.ts";
 import { recordingSigner } from "../signing/record.ts";
+import { chunksOf } from "../tools/chunks.ts";
 import { codeOf } from "./code.ts";
 import { type ContentRecord, readContentRecord } from "./content-record.ts";
 import { isoRecord } from "./iso.ts";
@@ -45,7 +45,7 @@ export const attest: Stage<Options> = {
 		await link(join(inputs.iso!, "image.iso"), image);
 		for (const { path } of content.files) await link(join(inputs.content!, "content", path), join(out, path));
 		const { signer, signatures } = recordingSigner(build.signer);
-		const signature = await signer.sign(iso.sha256, () => createReadStream(image, { highWaterMark: 1 << 20 }));
+		const signature = await signer.sign(iso.sha256, () => chunksOf(image));
 		await writeFile(join(out, signatureName(`${o.name}.iso`)), signature);
 		await writeFile(join(out, `${o.name}.iso.sha256`), `${iso.sha256}  ${o.name}.iso\n`);
 		await writeFile(join(out, "public_key.pem"), signer.publicKeyPem);

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import { open, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import { SlipwayError } from "../../bundle/errors.ts";
+import { chunksOf } from "../tools/chunks.ts";
 import type { Run } from "../tools/run.ts";
 import { type Extent, isoExtents, reportBoot } from "../tools/xorriso.ts";
 
@@ -79,27 +80,16 @@ async function hashParts(
 	onProgress: (done: number, total: number) => void,
 ): Promise<string[]> {
 	const total = parts.flat().reduce((sum, extent) => sum + extent.size, 0);
-	const buffer = Buffer.allocUnsafe(1 << 20);
 	const digests: string[] = [];
 	let done = 0;
-	const handle = await open(file);
-	try {
-		for (const extents of parts) {
-			const hash = createHash("sha256");
-			for (const { start, size } of extents) {
-				for (let at = 0; at < size; ) {
-					const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, size - at), start + at);
-					if (bytesRead === 0) throw new SlipwayError("E_ISO_GATE", "The ISO ends before its last file does.");
-					hash.update(buffer.subarray(0, bytesRead));
-					at += bytesRead;
-					done += bytesRead;
-				}
-				onProgress(done, total);
-			}
-			digests.push(hash.digest("hex"));
+	for (const extents of parts) {
+		const hash = createHash("sha256");
+		for (const { start, size } of extents) {
+			for await (const chunk of chunksOf(file, start, size)) hash.update(chunk);
+			done += size;
+			onProgress(done, total);
 		}
-	} finally {
-		await handle.close();
+		digests.push(hash.digest("hex"));
 	}
 	return digests;
 }

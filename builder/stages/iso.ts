@@ -1,14 +1,13 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { sha256Hex } from "../../bundle/digest.ts";
 import type { IsoRelease } from "../../bundle/index-schema.ts";
 import { makeIsoRelease } from "../../bundle/release.ts";
 import type { Stage, StageContext } from "../plan/stage.ts";
 import { recordingSigner } from "../signing/record.ts";
+import { chunksOf } from "../tools/chunks.ts";
 import { writeIso } from "../tools/xorriso.ts";
 import { codeOf } from "./code.ts";
 import { readContentRecord } from "./content-record.ts";
@@ -129,7 +128,7 @@ async function filesOf(folder: string): Promise<[string, string][]> {
 
 async function digestOf([path, file]: readonly [string, string]): Promise<GatedFile> {
 	const hash = createHash("sha256");
-	await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
+	for await (const chunk of chunksOf(file)) hash.update(chunk);
 	return { path, size: (await stat(file)).size, sha256: hash.digest("hex") };
 }
 
