@@ -80,7 +80,7 @@ test("an archive that cannot be reached, and a keyring that is not there, are to
 	const mirror = "http://127.0.0.1:1/debian";
 	const unreachable = await slipway(["build", "vertex-fips-amd64"], { BASE: "debian-13", MIRROR: mirror });
 	expect(unreachable.exitCode).toBe(4);
-	expect(unreachable.stderr).toMatch(/^E_ARCHIVE_UNREACHABLE: .*\n {2}Next: .*MIRROR=.*BASE=/);
+	expect(unreachable.stderr).toMatch(/^E_ARCHIVE_UNREACHABLE: .*\n {2}Next: .*MIRROR=.*BASE=/m);
 	const args = [
 		"build",
 		"vertex-fips-amd64",
