@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { ApplianceConfig } from "../bundle/appliance.ts";
 import { SlipwayError, SlipwayErrors } from "../bundle/errors.ts";
 import { loadTrust, type Trust } from "../bundle/trust.ts";
+import { closeCandidates } from "./load/candidates.ts";
 import { type Committed, openCommitted } from "./load/committed.ts";
 import { readContentSet, sameSet, tellRelease } from "./load/content-set.ts";
 import type { KernelLine } from "./load/kernel.ts";
@@ -127,11 +128,13 @@ export class BringUp implements Registry {
 			await loadSet(store, source, trust, set.release, set.candidates, state);
 			if (!(await this.#open(store, source, trust))) throw new SlipwayError("E_INTERNAL", "Nothing was committed.");
 			await store.sweep();
-		}).catch(async (error) => {
-			await store.sweep().catch(() => undefined); // why the load failed is what matters
-			if (committed) this.#tell(committed); // it is still what answers
-			throw error;
-		});
+		})
+			.catch(async (error) => {
+				await store.sweep().catch(() => undefined); // why the load failed is what matters
+				if (committed) this.#tell(committed); // it is still what answers
+				throw error;
+			})
+			.finally(() => closeCandidates(set.candidates));
 		state.condition("committed");
 		const { bundles, conditions } = state.status;
 		const booted = conditions.every((c) => c.name !== "boot" || c.ok);

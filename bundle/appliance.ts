@@ -55,6 +55,59 @@ export const applianceConfig = z.strictObject({
 		})
 		.prefault({})
 		.describe("Where registry and status listen"),
+	serve: z
+		.enum(["auto", "store", "in-place"])
+		.default("auto")
+		.describe(
+			"`store`: blobs are copied into the store; `in-place`: they are served out of the bundles and never copied; `auto`: in place where the store is in memory",
+		),
+	limits: z
+		.strictObject({
+			storeMiB: z.int().min(0).default(0).describe("Most that the store may take of its disk in MiB; 0: what is free"),
+		})
+		.prefault({})
+		.describe("What the agent may use of the machine"),
+	scrub: z
+		.strictObject({
+			everyHours: z
+				.int()
+				.min(0)
+				.max(8760)
+				.default(168)
+				.describe("Hours between two readings of the whole store in the background, to find damage; 0: never"),
+		})
+		.prefault({})
+		.describe("Check of the stored bytes"),
+	audit: z
+		.strictObject({
+			maxMiB: z.int().min(1).max(1024).default(16).describe("Size of one file of the pull audit in MiB"),
+			keep: z.int().min(1).max(100).default(4).describe("Files of the pull audit that are kept"),
+		})
+		.prefault({})
+		.describe("Record of who pulled what"),
+	registry: z
+		.strictObject({
+			target: z
+				.string()
+				.regex(/^https?:\/\/[\x21-\x7e]+$/, "the address of a registry")
+				.nullable()
+				.default(null)
+				.describe("Registry that the content is loaded into as well, such as https://registry.site/mirror; null: none"),
+			sparse: z
+				.enum(["refuse", "child"])
+				.default("refuse")
+				.describe(
+					"For a target that refuses incomplete multi-arch images: `child` gives their names to the one image that is here",
+				),
+			credentials: z
+				.string()
+				.nullable()
+				.default(null)
+				.describe("File with the target's credentials, in the form of docker's config.json"),
+			ca: z.string().nullable().default(null).describe("PEM file with the CA of the target's certificate"),
+		})
+		.prefault({})
+		.describe("An existing registry to load into"),
 	consoles: z
 		.array(z.string())
 		.default([])

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { type Closure, closeNames } from "./closure.ts";
 import { type Digest, parseDigest, sha256Hex } from "./digest.ts";
-import { verifyEnvelope } from "./dsse.ts";
+import { type DetachedEnvelope, verifyEnvelope } from "./dsse.ts";
 import { SlipwayError } from "./errors.ts";
 import { MAX_PLAIN } from "./frames.ts";
 import { tarEntries } from "./index-check.ts";
@@ -44,50 +44,94 @@ export interface VerifiedBundle {
 const FRAMES_AHEAD = 5;
 const BYTES_AHEAD = 2 * MAX_PLAIN;
 
+/** An open bundle whose index is signed by a trusted key and not denied: each of its frames can be checked by itself. */
+export interface AuthenticBundle extends Bundle {
+	/** The bytes of `.sig.bin`; whether they are a signature of this file is known when the whole has been read. */
+	readonly signature: Buffer;
+	/** Ids of the keys that signed the index. */
+	readonly keys: readonly string[];
+	/** A development key is among them. */
+	readonly development: boolean;
+}
+
 /**
- * Verifies everything about a bundle, reading it once through one descriptor: `.sig.bin` over the whole file, signatures of
- * the index, every frame, every byte of the tar, every blob's digest, the closure of every name, and the layout's own list
- * of names. Callbacks let a loader store the blobs in the same pass. Beyond the index and the manifests, which have limits
- * of their own, memory does not grow with the bundle; the whole-file hash runs on a thread of its own.
- * Errors: E_UNSIGNED, E_DENIED, E_SOURCE_CHANGED, E_INTERRUPTED; those of openBundle, verifyEnvelope, candidateKeys,
- * closeNames, checkLayoutFiles, readFrame and TarChecker; E_DIGEST_MISMATCH, E_BLOB_MISSING, E_INDEX, E_SIG_INVALID.
+ * Refuses an index that no trusted key signed, or that is on the denylist; gives its digest and who signed it.
+ * Errors: those of verifyEnvelope, E_DENIED.
  */
-export async function verifyBundle(path: string, trust: Trust, options: VerifyOptions = {}): Promise<VerifiedBundle> {
-	const sigPath = signatureName(path);
-	const signature = await readSignature(sigPath);
-	const role = trust.release;
-	let signed: { keys: string[]; development: boolean } | undefined;
+export function authenticateIndex(
+	payload: Buffer,
+	envelope: DetachedEnvelope,
+	{ release: role }: Trust,
+): { indexDigest: string; keys: readonly string[]; development: boolean } {
+	const signed = verifyEnvelope(envelope, payload, PAYLOAD_TYPE.bundleIndex, role);
+	const indexDigest = sha256Hex(payload);
+	if (role.denyIndexes.has(indexDigest)) {
+		throw new SlipwayError("E_DENIED", `The bundle with index ${indexDigest} is on the denylist.`);
+	}
+	return { indexDigest, ...signed };
+}
+
+/**
+ * Opens a bundle and checks its index against the trusted keys before parsing it. Reads the signature file and the bundle's
+ * tail only. Errors: E_UNSIGNED and those of openBundle and authenticateIndex.
+ */
+export async function openAuthentic(path: string, trust: Trust): Promise<AuthenticBundle> {
+	const signature = await readSignature(signatureName(path));
+	let signed: ReturnType<typeof authenticateIndex> | undefined;
 	const bundle = await openBundle(path, {
 		authenticate: (payload, envelope) => {
-			signed = verifyEnvelope(envelope, payload, PAYLOAD_TYPE.bundleIndex, role);
-			const digest = sha256Hex(payload);
-			if (role.denyIndexes.has(digest))
-				throw new SlipwayError("E_DENIED", `The bundle ${path} is on the denylist (${digest}).`);
+			signed = authenticateIndex(payload, envelope, trust);
 		},
 	});
-	const { size, index, indexDigest } = bundle;
+	return { ...bundle, signature, keys: signed!.keys, development: signed!.development };
+}
+
+/**
+ * Verifies everything about a bundle, reading it once through one descriptor. Errors: those of openAuthentic and verifyContents.
+ */
+export async function verifyBundle(path: string, trust: Trust, options: VerifyOptions = {}): Promise<VerifiedBundle> {
+	const bundle = await openAuthentic(path, trust);
 	try {
-		const keys = candidateKeys(role, signature, sigPath);
-		await checkNames(bundle);
-		await options.onIndex?.(index, indexDigest);
-		const whole = hashWholeFile(bundle.fd, size, { signature, keys });
-		try {
-			await checkData(bundle, options, (done) => {
-				whole.advance(done);
-				options.onProgress?.(done, size);
-			});
-			whole.advance(size);
-			const { signer } = await whole.result();
-			if (signer === undefined) throw notSigned(path, sigPath);
-			await bundle.assertUnchanged();
-			options.onProgress?.(size, size);
-			const development = signed!.development || role.keys.get(signer)!.development;
-			return { path, size, index, indexDigest, keys: signed!.keys, fileKey: signer, development };
-		} finally {
-			await whole.stop();
-		}
+		return await verifyContents(bundle, trust, options);
 	} finally {
 		await bundle.close();
+	}
+}
+
+/**
+ * Verifies what an authentic index does not yet prove: `.sig.bin` over the whole file, every frame, every byte of the tar,
+ * every blob's digest, the closure of every name, and the layout's own list of names. Callbacks let a loader store the blobs in
+ * the same pass. Beyond the index and the manifests, which have limits of their own, memory does not grow with the bundle; the
+ * whole-file hash runs on a thread of its own. The bundle stays open.
+ * Errors: E_SOURCE_CHANGED, E_INTERRUPTED; those of candidateKeys, closeNames, checkLayoutFiles, readFrame and TarChecker;
+ * E_DIGEST_MISMATCH, E_BLOB_MISSING, E_INDEX, E_SIG_INVALID.
+ */
+export async function verifyContents(
+	bundle: AuthenticBundle,
+	trust: Trust,
+	options: VerifyOptions = {},
+): Promise<VerifiedBundle> {
+	const { path, size, index, indexDigest, signature } = bundle;
+	const sigPath = signatureName(path);
+	const role = trust.release;
+	const keys = candidateKeys(role, signature, sigPath);
+	await checkNames(bundle);
+	await options.onIndex?.(index, indexDigest);
+	const whole = hashWholeFile(bundle.fd, size, { signature, keys });
+	try {
+		await checkData(bundle, options, (done) => {
+			whole.advance(done);
+			options.onProgress?.(done, size);
+		});
+		whole.advance(size);
+		const { signer } = await whole.result();
+		if (signer === undefined) throw notSigned(path, sigPath);
+		await bundle.assertUnchanged();
+		options.onProgress?.(size, size);
+		const development = bundle.development || role.keys.get(signer)!.development;
+		return { path, size, index, indexDigest, keys: bundle.keys, fileKey: signer, development };
+	} finally {
+		await whole.stop();
 	}
 }
 

@@ -5,11 +5,11 @@ import { parseIndex } from "../../bundle/index-check.ts";
 import type { BundleIndex } from "../../bundle/index-schema.ts";
 import { readRelease } from "../../bundle/release.ts";
 import type { Trust } from "../../bundle/trust.ts";
+import { authenticateIndex } from "../../bundle/verify.ts";
 import { buildView } from "../registry/build-view.ts";
 import type { BlobSource } from "../registry/lookup.ts";
 import type { View } from "../registry/view.ts";
 import type { Store } from "../store/store.ts";
-import { authenticateIndex } from "./candidates.ts";
 import { checkFitness } from "./fitness.ts";
 import { checkRoot, type SignedRelease } from "./release.ts";
 
@@ -66,7 +66,7 @@ export async function openCommitted(
 async function readIndex(store: Store, trust: Trust, name: string) {
 	const payload = await store.readSigned(`${name}.index.json`);
 	const envelope = parseDetachedEnvelope(await store.readSigned(`${name}.envelope.json`));
-	const indexDigest = authenticateIndex(payload, envelope, trust);
+	const { indexDigest } = authenticateIndex(payload, envelope, trust);
 	if (indexDigest !== name) throw new SlipwayError("E_DIGEST_MISMATCH", `The stored index ${name} is another one.`);
 	return { index: parseIndex(payload), indexDigest };
 }

@@ -5,14 +5,14 @@ import type { ContentRelease, IsoRelease } from "../../bundle/index-schema.ts";
 import type { Trust } from "../../bundle/trust.ts";
 import { verifyBundle } from "../../bundle/verify.ts";
 import type { BundleStatus, State } from "../status/state.ts";
-import { bundleFiles, type Candidate, findCandidates } from "./candidates.ts";
+import { bundleFiles, type Candidate, closeCandidates, findCandidates } from "./candidates.ts";
 import type { Committed } from "./committed.ts";
 import { checkFitness } from "./fitness.ts";
 import type { KernelLine } from "./kernel.ts";
 import { checkFiles } from "./medium.ts";
 import { checkRoot, readContentRelease, readMediumRelease, type SignedRelease } from "./release.ts";
 
-/** The content folder's release and its bundles, with everything checked that can be without reading whole bundles. */
+/** The content folder's release and its bundles, open, with everything checked that can be without reading whole bundles. */
 export interface ContentSet {
 	readonly release: SignedRelease;
 	readonly candidates: readonly Candidate[];
@@ -38,8 +38,13 @@ export async function readContentSet(
 		if (kernel.checkMedium) await checkMedium(config.content, trust, medium, state);
 	}
 	const candidates = await findCandidates(config.content, release.release, trust);
-	checkFitness(config, release.release, candidates);
-	return { release, candidates };
+	try {
+		checkFitness(config, release.release, candidates);
+		return { release, candidates };
+	} catch (error) {
+		await closeCandidates(candidates);
+		throw error;
+	}
 }
 
 /** What the medium's releases say of their target must be what the booted root image says of itself. */

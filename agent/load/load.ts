@@ -1,6 +1,6 @@
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { Trust } from "../../bundle/trust.ts";
-import { verifyBundle } from "../../bundle/verify.ts";
+import { verifyContents } from "../../bundle/verify.ts";
 import { buildView } from "../registry/build-view.ts";
 import type { BlobSource } from "../registry/lookup.ts";
 import type { BundleStatus, State } from "../status/state.ts";
@@ -14,7 +14,7 @@ import type { SignedRelease } from "./release.ts";
  * Verifies every bundle of the set and takes its blobs into the store, each bundle in one pass over its file; the catalog is
  * written, and with it the set becomes visible, only when every bundle is verified whole, signature file included, and
  * durable, and the registry's view can be built from it. On failure the store is as before, but for blobs nobody needs.
- * Errors: those of verifyBundle and buildView, E_RELEASE_SET when a bundle changes meanwhile, E_IO, E_NO_SPACE.
+ * Errors: those of verifyContents and buildView, E_IO, E_NO_SPACE.
  */
 export async function loadSet(
 	store: Store,
@@ -36,7 +36,7 @@ export async function loadSet(
 			current = candidate.indexDigest;
 			markBundle(state, candidate.indexDigest, "verifying");
 			const taken: string[] = [];
-			const verified = await verifyBundle(candidate.path, trust, {
+			await verifyContents(candidate.bundle, trust, {
 				onBlobChunk: (digest, chunk) => {
 					progress.bytes(chunk.length);
 					return present.has(digest) ? undefined : ingest.chunk(digest, chunk);
@@ -48,9 +48,6 @@ export async function loadSet(
 					await ingest.done(digest);
 				},
 			});
-			if (verified.indexDigest !== candidate.indexDigest) {
-				throw new SlipwayError("E_RELEASE_SET", `${candidate.file} changed while it was read.`);
-			}
 			await ingest.settle();
 			await keepIndex(store, candidate);
 			for (const digest of taken) present.add(digest); // a later bundle may share it
@@ -77,9 +74,9 @@ export async function loadSet(
 	await store.commit({ format: 1, release: release.digest, bundles: candidates.map((c) => c.indexDigest), blobs });
 }
 
-async function keepIndex(store: Store, { indexDigest, payload, envelope }: Candidate): Promise<void> {
-	await store.keepSigned(`${indexDigest}.index.json`, payload);
-	await store.keepSigned(`${indexDigest}.envelope.json`, Buffer.from(JSON.stringify(envelope)));
+async function keepIndex(store: Store, { indexDigest, bundle }: Candidate): Promise<void> {
+	await store.keepSigned(`${indexDigest}.index.json`, bundle.payload);
+	await store.keepSigned(`${indexDigest}.envelope.json`, Buffer.from(JSON.stringify(bundle.envelope)));
 }
 
 function startProgress(state: State, candidates: readonly Candidate[]) {
