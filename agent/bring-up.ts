@@ -2,8 +2,6 @@ import { join } from "node:path";
 import type { ApplianceConfig } from "../bundle/appliance.ts";
 import { SlipwayError, SlipwayErrors } from "../bundle/errors.ts";
 import { loadTrust, type Trust } from "../bundle/trust.ts";
-import { closeCandidates } from "./load/candidates.ts";
-import { type Committed, openCommitted } from "./load/committed.ts";
 import { readContentSet, sameSet, tellRelease } from "./load/content-set.ts";
 import type { KernelLine } from "./load/kernel.ts";
 import { loadSet } from "./load/load.ts";
@@ -18,6 +16,8 @@ import { type State, slipwayErrors } from "./status/state.ts";
 import { volume } from "./store/files.ts";
 import { StoreSource } from "./store/source.ts";
 import { Store } from "./store/store.ts";
+import { closeCandidates } from "./trust/candidates.ts";
+import { type Committed, openCommitted } from "./trust/committed.ts";
 
 /** Pause between attempts to load lost blobs again: the medium may be back, and a dying disk gets no load without end. */
 const REPAIR_PAUSE_MS = 30_000;

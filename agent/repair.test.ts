@@ -7,11 +7,11 @@ import { makeContent, type TestContent } from "../test/support/content.ts";
 import { flip } from "../test/support/forge.ts";
 import { tempDir } from "../test/support/temp.ts";
 import { type Agent, startAgent } from "./agent.ts";
-import { findCandidates } from "./load/candidates.ts";
 import { loadSet } from "./load/load.ts";
-import { readContentRelease } from "./load/release.ts";
 import { State, type Status } from "./status/state.ts";
 import { Store } from "./store/store.ts";
+import { findCandidates } from "./trust/candidates.ts";
+import { readContentRelease } from "./trust/release.ts";
 
 /** What becomes of the store and of readiness when blobs are lost, or a set cannot be loaded or served. */
 

@@ -5,12 +5,12 @@ import type { ContentRelease, IsoRelease } from "../../bundle/index-schema.ts";
 import type { Trust } from "../../bundle/trust.ts";
 import { verifyBundle } from "../../bundle/verify.ts";
 import type { BundleStatus, State } from "../status/state.ts";
-import { bundleFiles, type Candidate, closeCandidates, findCandidates } from "./candidates.ts";
-import type { Committed } from "./committed.ts";
-import { checkFitness } from "./fitness.ts";
+import { bundleFiles, type Candidate, closeCandidates, findCandidates } from "../trust/candidates.ts";
+import type { Committed } from "../trust/committed.ts";
+import { checkFitness } from "../trust/fitness.ts";
+import { checkFiles } from "../trust/medium.ts";
+import { checkRoot, readContentRelease, readMediumRelease, type SignedRelease } from "../trust/release.ts";
 import type { KernelLine } from "./kernel.ts";
-import { checkFiles } from "./medium.ts";
-import { checkRoot, readContentRelease, readMediumRelease, type SignedRelease } from "./release.ts";
 
 /** The content folder's release and its bundles, open, with everything checked that can be without reading whole bundles. */
 export interface ContentSet {

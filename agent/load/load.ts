@@ -7,8 +7,8 @@ import type { BundleStatus, State } from "../status/state.ts";
 import type { Evidence } from "../store/evidence.ts";
 import { Ingest } from "../store/ingest.ts";
 import type { Store } from "../store/store.ts";
-import type { Candidate } from "./candidates.ts";
-import type { SignedRelease } from "./release.ts";
+import type { Candidate } from "../trust/candidates.ts";
+import type { SignedRelease } from "../trust/release.ts";
 
 /**
  * Verifies every bundle of the set and takes its blobs into the store, each bundle in one pass over its file; the catalog is
