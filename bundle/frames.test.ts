@@ -113,7 +113,7 @@ describe("what a frame may not be", () => {
 		bad[20]! ^= 1;
 		await expect(decodeFrame(bad, recordOf(good, plain.length), 7, 1000)).rejects.toMatchObject({
 			code: "E_FRAME",
-			message: expect.stringContaining(`Frame 7 (bytes 1000 to ${1000 + good.length - 1})`),
+			message: expect.stringContaining(`frame 7 (bytes 1000 to ${1000 + good.length - 1})`),
 		});
 	});
 

@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import { promisify } from "node:util";
 import { zstdDecompress } from "node:zlib";
 import { SlipwayError } from "./errors.ts";
+import { region } from "./regions.ts";
 
 /** One data frame as the index has it: compressed size, plain size, SHA-256 of the compressed bytes. */
 export type FrameRecord = readonly [compressed: number, plain: number, sha256: string];
@@ -65,7 +66,7 @@ export function layRawFrame(out: Buffer, plain: number): Buffer[] {
 
 /** Names a frame in every message: number, and the bytes of the file it takes. */
 function fault(i: number, offset: number, size: number, what: string, cause?: unknown): SlipwayError {
-	return new SlipwayError("E_FRAME", `Frame ${i} (bytes ${offset} to ${offset + size - 1}) ${what}.`, { cause });
+	return new SlipwayError("E_FRAME", `Data ${region.frame(i, offset, size)} ${what}.`, { cause });
 }
 
 /**

@@ -7,7 +7,8 @@ import { decodeFrame } from "./frames.ts";
 import { parseIndex } from "./index-check.ts";
 import type { BundleIndex } from "./index-schema.ts";
 import { openRegular, type RegularFile, readExactly } from "./read.ts";
-import { encodeSeekTable, readTail } from "./tail.ts";
+import { inRegion, region } from "./regions.ts";
+import { encodeSeekTable, readTail, type Tail } from "./tail.ts";
 
 /** An open bundle whose structure is sound. Whether to trust it is verify.ts's question. */
 export interface Bundle {
@@ -20,6 +21,8 @@ export interface Bundle {
 	readonly indexDigest: string;
 	readonly envelope: DetachedEnvelope;
 	readonly fd: FileHandle;
+	/** Where the index stands, in the words of regions.ts. */
+	readonly indexPlace: string;
 	/** The index's record of a blob, if the bundle holds it. */
 	blob(digest: Digest): BundleIndex["blobs"][number] | undefined;
 	/** Where a data frame stands in the file, in bytes. */
@@ -55,22 +58,19 @@ export async function openBundle(path: string, options: OpenOptions = {}): Promi
 async function readBundle(path: string, file: RegularFile, options: OpenOptions): Promise<Bundle> {
 	const { fd, size } = file;
 	const tail = await readTail(fd, size);
-	const envelope = parseDetachedEnvelope(tail.envelope);
-	options.authenticate?.(tail.payload, envelope);
-	const index = parseIndex(tail.payload);
+	const indexEnd = size - tail.seekTable.length;
+	const indexFrameSize = indexEnd - tail.indexOffset;
+	const place = region.index(tail.indexOffset, indexFrameSize);
+	const { envelope, index } = readIndex(tail, place, options);
 	if (index.dataLength !== tail.indexOffset) {
 		throw new SlipwayError(
 			"E_INDEX",
-			`The index says that the data ends at byte ${index.dataLength}; it ends at ${tail.indexOffset}.`,
+			`The ${place} says that the data ends at byte ${index.dataLength}; it ends at ${tail.indexOffset}.`,
 		);
 	}
-	const indexFrameSize = size - tail.seekTable.length - tail.indexOffset;
 	if (!encodeSeekTable(index.frames, indexFrameSize).equals(tail.seekTable)) {
-		const from = size - tail.seekTable.length;
-		throw new SlipwayError(
-			"E_SEEK_TABLE",
-			`The seek table (bytes ${from} to ${size - 1}) is not the one that the signed index gives.`,
-		);
+		const table = region.seekTable(indexEnd, tail.seekTable.length);
+		throw new SlipwayError("E_SEEK_TABLE", `The ${table} is not the one that the signed index gives.`);
 	}
 	const offsets = sums(index.frames.map(([compressed]) => compressed));
 	const starts = sums(index.frames.map(([, plain]) => plain));
@@ -83,6 +83,7 @@ async function readBundle(path: string, file: RegularFile, options: OpenOptions)
 		indexDigest: sha256Hex(tail.payload),
 		envelope,
 		fd,
+		indexPlace: place,
 		blob: (digest) => blobs.get(digest),
 		dataRegion: (frame) => ({ offset: offsets[frame]!, size: index.frames[frame]![0] }),
 		frameAt: (tarOffset) => {
@@ -92,6 +93,16 @@ async function readBundle(path: string, file: RegularFile, options: OpenOptions)
 		assertUnchanged: file.assertUnchanged,
 		close: file.close,
 	};
+}
+
+function readIndex(tail: Tail, place: string, options: OpenOptions): Pick<Bundle, "envelope" | "index"> {
+	try {
+		const envelope = parseDetachedEnvelope(tail.envelope);
+		options.authenticate?.(tail.payload, envelope);
+		return { envelope, index: parseIndex(tail.payload) };
+	} catch (error) {
+		throw inRegion(place, error);
+	}
 }
 
 /** Running sums, each before its own element. */
@@ -124,8 +135,22 @@ export async function readFrame(
 	room?: { compressed: Buffer; plain: Buffer },
 ): Promise<Buffer> {
 	const { offset, size } = bundle.dataRegion(i);
-	const compressed = await readExactly(bundle.fd, offset, size, room?.compressed);
+	const compressed = await readExactly(bundle.fd, offset, size, room?.compressed).catch((error) => {
+		throw inRegion(framePlace(bundle, i), error);
+	});
 	return decodeFrame(compressed, bundle.index.frames[i]!, i, offset, room?.plain);
+}
+
+/** The frames that hold a stretch of the tar, in the words of regions.ts. */
+export function tarPlace(bundle: Bundle, tarOffset: number, size: number): string {
+	const [first, last] = [tarOffset, tarOffset + Math.max(0, size - 1)].map((at) => bundle.frameAt(at).frame);
+	return first === last ? framePlace(bundle, first!) : `${framePlace(bundle, first!)} to ${framePlace(bundle, last!)}`;
+}
+
+/** A data frame, in the words of regions.ts. */
+export function framePlace(bundle: Bundle, frame: number): string {
+	const { offset, size } = bundle.dataRegion(frame);
+	return region.frame(frame, offset, size);
 }
 
 /** Reads pieces of the tar, keeping the last frame: small blobs share frames. */
@@ -148,13 +173,17 @@ export function tarReader(bundle: Bundle): (tarOffset: number, size: number) => 
  */
 export async function readBlob(bundle: Bundle, digest: Digest, max: number, read = tarReader(bundle)): Promise<Buffer> {
 	const record = bundle.blob(digest);
-	if (record === undefined) throw new SlipwayError("E_BLOB_MISSING", `The bundle does not hold ${digest}.`);
+	if (record === undefined) {
+		throw inRegion(bundle.indexPlace, new SlipwayError("E_BLOB_MISSING", `The bundle does not hold ${digest}.`));
+	}
+	const refuse = (code: "E_LIMIT" | "E_DIGEST_MISMATCH", what: string) =>
+		inRegion(tarPlace(bundle, record.tarOffset, record.size), new SlipwayError(code, what));
 	if (record.size > max)
-		throw new SlipwayError("E_LIMIT", `The blob ${digest} has ${record.size} bytes; ${max} are allowed here.`);
+		throw refuse("E_LIMIT", `The blob ${digest} has ${record.size} bytes; ${max} are allowed here.`);
 	const bytes = await read(record.tarOffset, record.size);
 	const { algorithm, hex } = parseDigest(digest);
 	if (createHash(algorithm).update(bytes).digest("hex") !== hex) {
-		throw new SlipwayError("E_DIGEST_MISMATCH", `The bytes of ${digest} have another digest.`);
+		throw refuse("E_DIGEST_MISMATCH", `The bytes of ${digest} have another digest.`);
 	}
 	return bytes;
 }

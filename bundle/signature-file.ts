@@ -2,6 +2,7 @@ import type { Role } from "./dsse.ts";
 import { SlipwayError } from "./errors.ts";
 import { isSignatureForm, type PublicKey } from "./keys.ts";
 import { openIfThere, openRegular, readExactly } from "./read.ts";
+import { region } from "./regions.ts";
 import { hashWholeFile } from "./whole-file.ts";
 
 /** The longest signature there is: RSA with 8192 bits. */
@@ -18,10 +19,10 @@ export function signatureName(file: string): string {
 /** Reads a signature file. A missing one is a refusal. Errors: E_UNSIGNED, E_SIG_INVALID (empty or too long), E_IO. */
 export async function readSignature(path: string): Promise<Buffer> {
 	const file = await openIfThere(path);
-	if (file === undefined) throw new SlipwayError("E_UNSIGNED", `There is no signature file ${path}.`);
+	if (file === undefined) throw new SlipwayError("E_UNSIGNED", `There is no ${region.signatureFile(path)}.`);
 	try {
 		if (file.size > 0 && file.size <= MAX_SIGNATURE) return await readExactly(file.fd, 0, file.size);
-		throw new SlipwayError("E_SIG_INVALID", `The signature file ${path} does not have the size of a signature.`);
+		throw new SlipwayError("E_SIG_INVALID", `The ${region.signatureFile(path)} does not have the size of a signature.`);
 	} finally {
 		await file.close();
 	}
@@ -33,7 +34,10 @@ export function candidateKeys(role: Role, signature: Buffer, path: string): Publ
 	if (usable.length === 0) throw new SlipwayError("E_KEY_REVOKED", "Every key of the trust store has been revoked.");
 	const candidates = usable.filter((key) => isSignatureForm(key, signature));
 	if (candidates.length === 0) {
-		throw new SlipwayError("E_SIG_INVALID", `${path} does not hold a signature that a trusted key can have made.`);
+		throw new SlipwayError(
+			"E_SIG_INVALID",
+			`The ${region.signatureFile(path)} does not hold a signature that a trusted key can have made.`,
+		);
 	}
 	return candidates;
 }
@@ -63,9 +67,10 @@ export async function verifyFile(
 	}
 }
 
-export function notSigned(path: string, sigPath: string): SlipwayError {
+/** What is wrong when no trusted key's signature is found: for a file of any kind, the file or its signature. */
+function notSigned(path: string, sigPath: string): SlipwayError {
 	return new SlipwayError(
 		"E_SIG_INVALID",
-		`${sigPath} is no trusted key's signature over ${path} (the file is damaged, or another key signed it).`,
+		`The ${region.signatureFile(sigPath)} is no trusted key's signature over ${path} (the file is damaged, or another key signed it).`,
 	);
 }

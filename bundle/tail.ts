@@ -3,6 +3,7 @@ import { sha256Hex } from "./digest.ts";
 import { SlipwayError } from "./errors.ts";
 import type { FrameRecord } from "./frames.ts";
 import { readExactly } from "./read.ts";
+import { region } from "./regions.ts";
 
 /**
  * The end of a bundle: index frame (payload | envelope | trailer), then the seek-table frame. Both are skippable frames, so
@@ -76,50 +77,57 @@ function limit(size: number, max: number, what: string, words: string): void {
 }
 
 /**
- * Reads the tail of an open file of `size` bytes. Nothing is allocated before its limit is checked.
+ * Reads the tail of an open file of `size` bytes. Nothing is allocated before its limit is checked. What it finds is not
+ * authentic yet: the seek table says only for messages where the index should begin.
  * Errors: E_TRUNCATED, E_TRAILING, E_LIMIT, E_SEEK_TABLE, E_INDEX.
  */
 export async function readTail(fd: FileHandle, size: number): Promise<Tail> {
 	if (size < SKIPPABLE_HEADER + TRAILER + SKIPPABLE_HEADER + 8 + SEEK_FOOTER) {
-		throw new SlipwayError("E_TRUNCATED", `The file has ${size} bytes, which is too short for a bundle.`);
+		throw new SlipwayError(
+			"E_TRUNCATED",
+			`The file ends at byte ${size}, too early for a bundle: its index and its seek table are missing.`,
+		);
 	}
 	const footer = await readExactly(fd, size - SEEK_FOOTER, SEEK_FOOTER);
 	if (footer.readUInt32LE(5) !== SEEK_FOOTER_MAGIC) throw await noFooter(fd, size);
 	const n = footer.readUInt32LE(0);
+	const footerPlace = region.seekTable(size - SEEK_FOOTER, SEEK_FOOTER);
 	if (n > MAX_ENTRIES)
-		throw new SlipwayError("E_LIMIT", `The seek table has ${n} entries; ${MAX_ENTRIES} are allowed.`);
+		throw new SlipwayError("E_LIMIT", `The ${footerPlace} claims ${n} entries; ${MAX_ENTRIES} are allowed.`);
 	const seekSize = SKIPPABLE_HEADER + 8 * n + SEEK_FOOTER;
 	const indexEnd = size - seekSize;
-	if (indexEnd < SKIPPABLE_HEADER + TRAILER)
-		throw new SlipwayError("E_SEEK_TABLE", `The seek table claims ${n} entries, more than the file holds.`);
+	if (n === 0 || indexEnd < SKIPPABLE_HEADER + TRAILER) {
+		throw new SlipwayError("E_SEEK_TABLE", `The ${footerPlace} claims ${n} entries, which cannot be in this file.`);
+	}
 	const seekTable = await readExactly(fd, indexEnd, seekSize);
-	return { ...(await readIndexFrame(fd, indexEnd)), seekTable };
+	if (!seekTable.subarray(0, SKIPPABLE_HEADER).equals(skippableHeader(SEEK_MAGIC, 8 * n + SEEK_FOOTER))) {
+		throw new SlipwayError("E_SEEK_TABLE", `The ${region.seekTable(indexEnd, seekSize)} does not begin as one.`);
+	}
+	const claimed = Math.min(seekTable.readUInt32LE(8 * n), indexEnd); // its last entry
+	return { ...(await readIndexFrame(fd, indexEnd, region.index(indexEnd - claimed, claimed))), seekTable };
 }
 
-async function readIndexFrame(fd: FileHandle, indexEnd: number): Promise<Omit<Tail, "seekTable">> {
+async function readIndexFrame(fd: FileHandle, indexEnd: number, place: string): Promise<Omit<Tail, "seekTable">> {
 	const trailer = await readExactly(fd, indexEnd - TRAILER, TRAILER);
 	const zero = trailer.readUInt32LE(20) === 0 && trailer.readBigUInt64LE(56) === 0n;
 	if (!trailer.subarray(0, 8).equals(TRAILER_MAGIC) || !zero) {
-		throw new SlipwayError("E_INDEX", `There is no index trailer at byte ${indexEnd - TRAILER}.`);
+		throw new SlipwayError("E_INDEX", `The ${place} has no trailer at its end.`);
 	}
 	const payloadSize = Number(trailer.readBigUInt64LE(8));
 	const envelopeSize = trailer.readUInt32LE(16);
-	limit(payloadSize, MAX_PAYLOAD, "index", "16 MiB");
-	limit(envelopeSize, MAX_ENVELOPE, "envelope", "64 KiB");
+	limit(payloadSize, MAX_PAYLOAD, place, "16 MiB");
+	limit(envelopeSize, MAX_ENVELOPE, `envelope in the ${place}`, "64 KiB");
 	const content = payloadSize + envelopeSize + TRAILER;
 	const indexOffset = indexEnd - content - SKIPPABLE_HEADER;
-	if (indexOffset < 0) throw new SlipwayError("E_INDEX", "The index frame claims more bytes than the file has.");
+	if (indexOffset < 0) throw new SlipwayError("E_INDEX", `The ${place} claims more bytes than the file has.`);
 	const frame = await readExactly(fd, indexOffset, SKIPPABLE_HEADER + content);
 	if (!frame.subarray(0, SKIPPABLE_HEADER).equals(skippableHeader(INDEX_MAGIC, content))) {
-		throw new SlipwayError("E_INDEX", `There is no index frame of ${content} bytes at byte ${indexOffset}.`);
+		throw new SlipwayError("E_INDEX", `The ${place} does not begin where its trailer says.`);
 	}
 	const payload = frame.subarray(SKIPPABLE_HEADER, SKIPPABLE_HEADER + payloadSize);
 	const envelope = frame.subarray(SKIPPABLE_HEADER + payloadSize, SKIPPABLE_HEADER + payloadSize + envelopeSize);
 	if (sha256Hex(payload) !== trailer.toString("hex", 24, 56)) {
-		throw new SlipwayError(
-			"E_INDEX",
-			`The index (bytes ${indexOffset} to ${indexEnd - 1}) is damaged: its trailer has another digest.`,
-		);
+		throw new SlipwayError("E_INDEX", `The ${place} is damaged: its trailer has another digest.`);
 	}
 	return { payload, envelope, indexOffset };
 }
@@ -134,10 +142,11 @@ async function noFooter(fd: FileHandle, size: number): Promise<SlipwayError> {
 	if (at < 0)
 		return new SlipwayError(
 			"E_TRUNCATED",
-			`The file ends at byte ${size} without a seek table: it is cut off, or not a bundle.`,
+			`The file ends at byte ${size} and its seek table is missing: it is cut off, or not a bundle.`,
 		);
+	const from = size - length + at + 4;
 	return new SlipwayError(
 		"E_TRAILING",
-		`There are ${length - at - 4} bytes behind the end of the bundle, from byte ${size - length + at + 4}.`,
+		`There are ${size - from} ${region.trailing(from)} behind the end of the bundle.`,
 	);
 }

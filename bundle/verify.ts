@@ -8,16 +8,17 @@ import { tarEntries } from "./index-check.ts";
 import { type BundleIndex, type NameRecord, PAYLOAD_TYPE } from "./index-schema.ts";
 import { checkLayoutFiles } from "./layout.ts";
 import { MAX_MANIFEST } from "./oci.ts";
-import { type Bundle, openBundle, readBlob, readFrame, tarReader } from "./reader.ts";
-import { candidateKeys, notSigned, readSignature, signatureName } from "./signature-file.ts";
+import { type Bundle, framePlace, openBundle, readBlob, readFrame, tarPlace, tarReader } from "./reader.ts";
+import { inRegion, region } from "./regions.ts";
+import { candidateKeys, readSignature, signatureName } from "./signature-file.ts";
 import { MAX_PAYLOAD } from "./tail.ts";
 import { TarChecker } from "./tar.ts";
 import type { Trust } from "./trust.ts";
 import { hashWholeFile } from "./whole-file.ts";
 
 export interface VerifyOptions {
-	/** Bytes of the file that are done, and its size. */
-	readonly onProgress?: (done: number, total: number) => void;
+	/** Bytes of the file that are done, and its size. What it returns is waited for: so others can be let go first. */
+	readonly onProgress?: (done: number, total: number) => void | Promise<void>;
 	/** The signed index, once it is authentic and every name's closure is known to be whole; before the data is read. Throw to refuse. */
 	readonly onIndex?: (index: BundleIndex, indexDigest: string) => void | Promise<void>;
 	/** A piece of a blob, from a verified frame, in order. The chunk is the callee's until its promise settles. */
@@ -115,19 +116,19 @@ export async function verifyContents(
 	const sigPath = signatureName(path);
 	const role = trust.release;
 	const keys = candidateKeys(role, signature, sigPath);
-	await checkNames(bundle);
+	await verifyNames(bundle);
 	await options.onIndex?.(index, indexDigest);
 	const whole = hashWholeFile(bundle.fd, size, { signature, keys });
 	try {
 		await checkData(bundle, options, (done) => {
 			whole.advance(done);
-			options.onProgress?.(done, size);
+			return options.onProgress?.(done, size);
 		});
 		whole.advance(size);
 		const { signer } = await whole.result();
-		if (signer === undefined) throw notSigned(path, sigPath);
+		if (signer === undefined) throw onlySignatureWrong(bundle);
 		await bundle.assertUnchanged();
-		options.onProgress?.(size, size);
+		await options.onProgress?.(size, size);
 		const development = bundle.development || role.keys.get(signer)!.development;
 		return { path, size, index, indexDigest, keys: bundle.keys, fileKey: signer, development };
 	} finally {
@@ -135,31 +136,62 @@ export async function verifyContents(
 	}
 }
 
-/** Closure of every name, and the layout's two files: what can be known from metadata, before the bulk is read. */
-async function checkNames(bundle: Bundle): Promise<void> {
+/** Index, seek table and every frame are good, so every byte of the file is what the index's signers meant. */
+function onlySignatureWrong({ path }: Bundle): SlipwayError {
+	const place = region.signatureFile(signatureName(path));
+	return new SlipwayError(
+		"E_SIG_INVALID",
+		`The ${place} is no trusted key's signature over ${path}. Index, frames and seek table are good: it is the signature file that is damaged, or of another build, or by a key that is not trusted.`,
+		{ next: "Fetch the signature file again from the bundle's source." },
+	);
+}
+
+/**
+ * Closure of every name, and the layout's two files: what can be known from metadata, before the bulk is read. With an
+ * authentic index that is enough to show the names. Errors: those of closeNames and checkLayoutFiles, E_BLOB_MISSING, E_INDEX.
+ */
+export async function verifyNames(bundle: Bundle): Promise<void> {
 	const { index } = bundle;
 	const read = tarReader(bundle);
-	const [ociLayout, indexJson] = await Promise.all(index.files.map((file) => readLayoutFile(file, read)));
-	checkLayoutFiles(ociLayout!, indexJson!, index.names);
+	const [ociLayout, indexJson] = await Promise.all(index.files.map((file) => readLayoutFile(bundle, file, read)));
+	within(tarPlace(bundle, index.files[1]!.tarOffset, index.files[1]!.size), () =>
+		checkLayoutFiles(ociLayout!, indexJson!, index.names),
+	);
 	const position = (digest: Digest) => bundle.blob(digest)?.tarOffset ?? -1;
 	const closures = await closeNames(
 		index.names,
 		({ digest }) => readBlob(bundle, digest, MAX_MANIFEST, read),
 		position,
 	);
-	const referenced = new Set<Digest>();
-	for (const name of index.names) checkClosure(bundle, name, closures.get(name.ref)!, referenced);
-	const extra = index.blobs.find((blob) => !referenced.has(blob.digest));
-	if (extra !== undefined)
-		throw new SlipwayError("E_INDEX", `The bundle holds ${extra.digest}, which no name leads to.`);
+	within(bundle.indexPlace, () => {
+		const referenced = new Set<Digest>();
+		for (const name of index.names) checkClosure(bundle, name, closures.get(name.ref)!, referenced);
+		const extra = index.blobs.find((blob) => !referenced.has(blob.digest));
+		if (extra !== undefined)
+			throw new SlipwayError("E_INDEX", `The bundle holds ${extra.digest}, which no name leads to.`);
+	});
 }
 
-async function readLayoutFile(file: BundleIndex["files"][number], read: ReturnType<typeof tarReader>): Promise<Buffer> {
-	if (file.size > MAX_PAYLOAD)
-		throw new SlipwayError("E_LIMIT", `${file.name} has ${file.size} bytes; 16 MiB are allowed.`);
+/** Runs a check of what stands at a place in the bundle. */
+function within<T>(place: string, check: () => T): T {
+	try {
+		return check();
+	} catch (error) {
+		throw inRegion(place, error);
+	}
+}
+
+async function readLayoutFile(
+	bundle: Bundle,
+	file: BundleIndex["files"][number],
+	read: ReturnType<typeof tarReader>,
+): Promise<Buffer> {
+	const refuse = (code: "E_LIMIT" | "E_DIGEST_MISMATCH", what: string) =>
+		inRegion(tarPlace(bundle, file.tarOffset, file.size), new SlipwayError(code, what));
+	if (file.size > MAX_PAYLOAD) throw refuse("E_LIMIT", `${file.name} has ${file.size} bytes; 16 MiB are allowed.`);
 	const bytes = await read(file.tarOffset, file.size);
 	if (sha256Hex(bytes) !== file.sha256)
-		throw new SlipwayError("E_DIGEST_MISMATCH", `The bytes of ${file.name} have another digest.`);
+		throw refuse("E_DIGEST_MISMATCH", `The bytes of ${file.name} have another digest.`);
 	return bytes;
 }
 
@@ -186,7 +218,11 @@ function checkClosure(bundle: Bundle, name: NameRecord, closure: Closure, refere
 }
 
 /** Every frame in order, every byte of the tar, every blob's digest. */
-async function checkData(bundle: Bundle, options: VerifyOptions, onRead: (done: number) => void): Promise<void> {
+async function checkData(
+	bundle: Bundle,
+	options: VerifyOptions,
+	onRead: (done: number) => void | Promise<void>,
+): Promise<void> {
 	const { files, blobs } = bundle.index;
 	const checker = new TarChecker(tarEntries(bundle.index));
 	let hash: Hash | undefined;
@@ -194,8 +230,8 @@ async function checkData(bundle: Bundle, options: VerifyOptions, onRead: (done: 
 	for await (const [i, plain] of readAhead(bundle)) {
 		if (options.signal?.aborted === true) throw new SlipwayError("E_INTERRUPTED", "Verification was stopped.");
 		done += bundle.index.frames[i]![0];
-		onRead(done);
-		for (const { entry, data, last } of checker.push(plain)) {
+		await onRead(done);
+		for (const { entry, data, last } of located(checker.push(plain), framePlace(bundle, i))) {
 			const blob = blobs[entry - files.length];
 			// The two files have been read and compared already; their frames are in this pass for the tar around them.
 			const algorithm = blob === undefined ? "sha256" : parseDigest(blob.digest).algorithm;
@@ -209,15 +245,23 @@ async function checkData(bundle: Bundle, options: VerifyOptions, onRead: (done: 
 			hash = undefined;
 			const expected = blob === undefined ? files[entry]!.sha256 : parseDigest(blob.digest).hex;
 			if (found !== expected) {
-				throw new SlipwayError(
-					"E_DIGEST_MISMATCH",
-					`The bytes of ${blob?.digest ?? files[entry]!.name} have the digest ${found}.`,
-				);
+				const { tarOffset, size } = blob ?? files[entry]!;
+				const what = `The bytes of ${blob?.digest ?? files[entry]!.name} have the digest ${found}.`;
+				throw inRegion(tarPlace(bundle, tarOffset, size), new SlipwayError("E_DIGEST_MISMATCH", what));
 			}
 			if (blob !== undefined) await options.onBlob?.(blob.digest, blob.size);
 		}
 	}
-	checker.end();
+	within(framePlace(bundle, bundle.index.frames.length - 1), () => checker.end());
+}
+
+/** The pieces, as they come; what the tar's check refuses is told with the frame. What the consumer throws is not touched. */
+function* located<T>(pieces: Generator<T, void, void>, place: string): Generator<T, void, void> {
+	try {
+		yield* pieces;
+	} catch (error) {
+		throw inRegion(place, error);
+	}
 }
 
 /**

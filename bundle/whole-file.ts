@@ -128,7 +128,12 @@ function hashThread(): void {
 			while (at < to) {
 				const n = readSync(input.fd, buffer, 0, Math.min(buffer.length, to - at), at);
 				if (n === 0) {
-					parentPort!.postMessage({ sha256: undefined, signer: -1, error: `it ends at byte ${at}`, truncated: true });
+					parentPort!.postMessage({
+						sha256: undefined,
+						signer: -1,
+						error: `it ends at byte ${at}; bytes ${at} to ${to - 1} are missing`,
+						truncated: true,
+					});
 					return;
 				}
 				const chunk = buffer.subarray(0, n);
