@@ -18,6 +18,17 @@ export default defineConfig({
 			},
 			{
 				test: {
+					name: "attacks",
+					include: ["test/attacks/**/*.test.ts"],
+					fileParallelism: false,
+					// What a box may use is asserted, so garbage must not be left lying about as it is with 24 GiB to spare.
+					execArgv: ["--max-semi-space-size=4", "--max-old-space-size=160"],
+					testTimeout: 5 * 60_000,
+					hookTimeout: 60_000,
+				},
+			},
+			{
+				test: {
 					name: "e2e",
 					include: ["test/e2e/**/*.test.ts"],
 					fileParallelism: false,

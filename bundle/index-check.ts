@@ -2,7 +2,7 @@ import type { z } from "zod";
 import { blobPath } from "./digest.ts";
 import { SlipwayError } from "./errors.ts";
 import { maxCompressed } from "./frames.ts";
-import { type BundleIndex, bundleIndex } from "./index-schema.ts";
+import { type BundleIndex, bundleIndex, isDigestIssue } from "./index-schema.ts";
 import { parseStrictJson } from "./strict-json.ts";
 import { END_SIZE, entryLength, headerLength, type TarEntry } from "./tar.ts";
 
@@ -17,7 +17,7 @@ export function parseDocument<T>(
 	bytes: Uint8Array,
 	schema: z.ZodType<T>,
 	what: string,
-	malformed: "E_INDEX" | "E_RELEASE",
+	malformed: "E_INDEX" | "E_RELEASE" | "E_STATEMENT",
 ): T {
 	const value = parseStrictJson(bytes);
 	refuseNewer(value, what);
@@ -32,7 +32,7 @@ export function parseDocument<T>(
 function codeOf(issue: z.core.$ZodIssue): "E_LIMIT" | "E_TEXT" | "E_DIGEST_FORMAT" | undefined {
 	if (issue.code === "too_big" && issue.origin === "array") return "E_LIMIT";
 	if (issue.message === "printable ASCII only") return "E_TEXT";
-	if (issue.path.at(-1) === "digest") return "E_DIGEST_FORMAT";
+	if (isDigestIssue(issue)) return "E_DIGEST_FORMAT";
 	return undefined;
 }
 

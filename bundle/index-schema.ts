@@ -6,16 +6,17 @@ import { z } from "zod";
  */
 
 /** Printable ASCII: signed text ends on consoles and web pages. */
-const text = (max: number) =>
+export const text = (max: number) =>
 	z
 		.string()
 		.max(max)
 		.regex(/^[\x20-\x7e]*$/, "printable ASCII only");
 const count = z.int().min(0);
 
-export const digest = z
-	.string()
-	.regex(/^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/, "sha256: or sha512: and lower-case hex");
+const DIGEST_FORM = "sha256: or sha512: and lower-case hex";
+export const digest = z.string(DIGEST_FORM).regex(/^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/, DIGEST_FORM);
+/** True for an issue with a `digest`: those have a code of their own. */
+export const isDigestIssue = (issue: z.core.$ZodIssue) => issue.message === DIGEST_FORM;
 export const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "64 lower-case hex digits");
 export const bundleName = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/);
 export const version = z.string().regex(/^[0-9A-Za-z][0-9A-Za-z.+_~-]{0,127}$/);
@@ -106,6 +107,7 @@ export const PAYLOAD_TYPE = {
 	bundleIndex: "application/vnd.slipway.bundle-index.v1+json",
 	contentRelease: "application/vnd.slipway.content-release.v1+json",
 	isoRelease: "application/vnd.slipway.iso-release.v1+json",
+	statement: "application/vnd.slipway.statement.v1+json",
 } as const;
 
 /** A signed list of bundles that belong together (DESIGN section 1). */

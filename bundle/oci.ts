@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { SlipwayError } from "./errors.ts";
-import { digest } from "./index-schema.ts";
+import { digest, isDigestIssue } from "./index-schema.ts";
 import { parseStrictJson } from "./strict-json.ts";
 
 /** Media types of OCI image-spec 1.1, and the two of Docker that registries still hand out. */
@@ -58,7 +58,7 @@ export function isManifestType(mediaType: string): boolean {
 /**
  * Parses a manifest or image index as what its descriptor says it is. The body must not claim another type, nor hold both
  * `layers` and `manifests` (CVE-2021-41190: two readers that disagree about what a digest is).
- * Errors: E_LIMIT (over 4 MiB), E_JSON_STRICT, E_OCI.
+ * Errors: E_LIMIT (over 4 MiB), E_JSON_STRICT, E_DIGEST_FORMAT, E_OCI.
  */
 export function parseManifest(bytes: Uint8Array, mediaType: string): Manifest {
 	if (bytes.length > MAX_MANIFEST)
@@ -83,7 +83,8 @@ function check<T>(schema: z.ZodType<T>, value: unknown): T {
 	const result = schema.safeParse(value);
 	if (result.success) return result.data;
 	const issue = result.error.issues[0]!;
-	throw new SlipwayError("E_OCI", `A manifest is not valid: ${issue.path.join(".")}: ${issue.message}.`);
+	const code = isDigestIssue(issue) ? "E_DIGEST_FORMAT" : "E_OCI";
+	throw new SlipwayError(code, `A manifest is not valid: ${issue.path.join(".")}: ${issue.message}.`);
 }
 
 /** OCI lets the body leave its type out; Docker's and ours have it. */

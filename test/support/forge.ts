@@ -24,6 +24,8 @@ export interface Forgery {
 	readonly file?: (file: Buffer) => Buffer;
 	/** Signs index and file; default: the key that the bundle was made with. */
 	readonly signer?: TestSigner;
+	/** Where to put it; default: `forged.zst` beside the good one. */
+	readonly to?: string;
 }
 
 /**
@@ -52,7 +54,7 @@ export async function forgeBundle(good: TestBundle, forgery: Forgery): Promise<s
 	const tail = encodeTail(payload, envelope, index.frames);
 	const whole = Buffer.concat([...frames.map((f) => f.frame), tail]);
 	const file = forgery.file?.(whole) ?? whole;
-	const path = join(dirname(good.path), "forged.zst");
+	const path = forgery.to ?? join(dirname(good.path), "forged.zst");
 	await writeFile(path, file);
 	await writeSignature(signer, file, signatureName(path));
 	return path;

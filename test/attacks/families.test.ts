@@ -1,0 +1,49 @@
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { answer } from "./answer.ts";
+import { FAMILIES } from "./families/index.ts";
+import type { Attack } from "./family.ts";
+import { Site } from "./site.ts";
+
+/**
+ * Every attack of the table, generated: FUZZ_RUNS cases in all (4,000 when not set), each refused with the code that its
+ * family says. FUZZ_SEED repeats a run; a failure shrinks to its smallest case.
+ */
+const RUNS = Math.ceil(Number(process.env.FUZZ_RUNS ?? 4000) / FAMILIES.length);
+const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const BATCH = 200;
+const MAX_RSS = 256 * 2 ** 20;
+const MAX_MS = 5000;
+
+let site: Site;
+let cases = 0;
+let largest = 0;
+beforeAll(async () => {
+	console.info(`attack families: FUZZ_SEED=${SEED}, ${RUNS} cases of each of ${FAMILIES.length}`);
+	site = await Site.make();
+});
+afterAll(async () => {
+	console.info(`attack families: ${cases} cases; at most ${Math.ceil(largest / 2 ** 20)} MiB of memory`);
+	await site.remove();
+});
+
+test.each(FAMILIES)("$row: $title", { timeout: 0 }, async ({ attacks }) => {
+	await fc.assert(fc.asyncProperty(attacks, tryOne), { numRuns: RUNS, seed: SEED });
+});
+
+async function tryOne({ what, codes, make }: Attack): Promise<void> {
+	const began = performance.now();
+	const found = await answer(site, await make(site));
+	expect(performance.now() - began, `${what}: took too long`).toBeLessThan(MAX_MS);
+	if (codes.length === 0) expect(found, what).toEqual([]);
+	else expect(codes, `${what}: answered with ${found.join(", ") || "acceptance"}`).toContain(found[0]);
+	if (++cases % BATCH === 0) await endBatch();
+}
+
+/** Memory is read once a batch; whatever a family held on to would grow. */
+async function endBatch(): Promise<void> {
+	await site.sweep();
+	const { rss } = process.memoryUsage();
+	largest = Math.max(largest, rss);
+	expect(rss, `memory after ${cases} cases`).toBeLessThan(MAX_RSS);
+}

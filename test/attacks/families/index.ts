@@ -1,0 +1,16 @@
+import type { Family } from "../family.ts";
+import { jsonFamilies } from "./json.ts";
+import { nameFamilies, ociFamilies } from "./oci.ts";
+import { signatureFamilies } from "./signatures.ts";
+import { sizeFamilies } from "./sizes.ts";
+import { tarFamilies } from "./tar.ts";
+
+/** Every row of the attack table that concerns loading, in its order (A27 is the builder's). */
+export const FAMILIES: readonly Family[] = [
+	...tarFamilies,
+	...sizeFamilies,
+	...signatureFamilies,
+	...jsonFamilies,
+	...ociFamilies,
+	...nameFamilies,
+];

@@ -1,0 +1,174 @@
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import type { ContentRelease } from "../../bundle/index-schema.ts";
+import { makeRelease } from "../../bundle/release.ts";
+import { signatureName } from "../../bundle/signature-file.ts";
+import { makeTestBundle, type TestBundle, type TestSigner, testSigner } from "../support/bundles.ts";
+import { type Forgery, forgeBundle } from "../support/forge.ts";
+import type { Offer, TrustChoice } from "./family.ts";
+
+/** Names that the good content brings: a refusal means that none of them answers. */
+const REFS = ["a.example/core/one:1", "a.example/core/two:1"];
+
+/** The good content that attacks start from, and folders to put them together in. */
+export class Site {
+	readonly dir: string;
+	/** A bundle with sha256 blobs, one with sha512 blobs (their tar headers need PAX records), one of another release. */
+	readonly good: TestBundle;
+	readonly wide: TestBundle;
+	readonly other: TestBundle;
+	/** The key that the box trusts, two more that a box may be told to trust, and the attacker's own. */
+	readonly signer: TestSigner;
+	readonly second: TestSigner;
+	readonly rsa: TestSigner;
+	readonly stranger: TestSigner;
+	#case = 0;
+
+	private constructor(parts: Pick<Site, "dir" | "good" | "wide" | "other" | "signer" | "second" | "rsa" | "stranger">) {
+		this.dir = parts.dir;
+		this.good = parts.good;
+		this.wide = parts.wide;
+		this.other = parts.other;
+		this.signer = parts.signer;
+		this.second = parts.second;
+		this.rsa = parts.rsa;
+		this.stranger = parts.stranger;
+	}
+
+	static async make(): Promise<Site> {
+		const dir = await mkdtemp(join(tmpdir(), "slipway-attacks-"));
+		const signer = testSigner();
+		const bundle = async (name: string, refs: readonly string[], algorithm?: "sha512") => {
+			const at = join(dir, name);
+			await mkdir(at);
+			const input = { name, arch: "any" as const };
+			return makeTestBundle(at, {
+				seed: name,
+				layers: [3000, 40],
+				refs,
+				input,
+				signer,
+				...(algorithm && { algorithm }),
+			});
+		};
+		return new Site({
+			dir,
+			signer,
+			good: await bundle("core", REFS),
+			wide: await bundle("wide", REFS, "sha512"),
+			other: await bundle("other", ["a.example/other/three:1"]),
+			second: testSigner({ curve: "P-384" }),
+			rsa: testSigner({ rsaBits: 3072 }),
+			stranger: testSigner(),
+		});
+	}
+
+	/** A new, empty folder for one case. */
+	async folder(): Promise<string> {
+		const path = join(this.dir, `case-${++this.#case}`);
+		await mkdir(path);
+		return path;
+	}
+
+	/** Removes what cases left behind. */
+	async sweep(): Promise<void> {
+		for (; this.#case > 0; this.#case--)
+			await rm(join(this.dir, `case-${this.#case}`), { recursive: true, force: true });
+	}
+
+	remove(): Promise<void> {
+		return rm(this.dir, { recursive: true, force: true });
+	}
+
+	/** A forged bundle as an offer. */
+	async forge(forgery: Forgery, from: TestBundle = this.good): Promise<{ bundle: string }> {
+		return {
+			bundle: await forgeBundle({ ...from, path: from.path }, { ...forgery, to: join(await this.folder(), "x.zst") }),
+		};
+	}
+
+	/** A content folder with copies of these bundles, in a signed release that names them. */
+	async content(
+		bundles: readonly string[] = [this.good.path],
+		change: Partial<ContentRelease> = {},
+		signer: TestSigner = this.signer,
+	): Promise<string> {
+		const content = await this.folder();
+		for (const path of bundles) {
+			await cp(path, join(content, basename(path)));
+			await cp(signatureName(path), join(content, basename(signatureName(path))));
+		}
+		const named = await Promise.all(bundles.map((path) => this.#claims(path)));
+		await this.release(content, { bundles: named, ...change }, signer);
+		return content;
+	}
+
+	/** Writes a signed release into a content folder. */
+	async release(
+		content: string,
+		change: Partial<ContentRelease> = {},
+		signer: TestSigner = this.signer,
+	): Promise<void> {
+		await writeFile(
+			join(content, "release.dsse.json"),
+			await makeRelease({ ...(await this.payload()), ...change }, signer),
+		);
+	}
+
+	/** The payload of the good release. */
+	async payload(): Promise<ContentRelease> {
+		return {
+			format: 1,
+			critical: [],
+			product: "slipway",
+			version: "1.0.0",
+			sequence: 1,
+			bundles: [await this.#claims(this.good.path)],
+			roots: [],
+			releasedAt: "2026-01-02T03:04:05Z",
+			audience: "tests",
+			annotations: {},
+		};
+	}
+
+	/** What a release says of a bundle. A hostile one may have no index to speak of; then its trailer's digest has to do. */
+	async #claims(path: string): Promise<ContentRelease["bundles"][number]> {
+		const known = [this.good, this.wide, this.other].find((b) => b.path === path) ?? this.good;
+		const { name, version, arch, fips } = known.index;
+		const file = await readFile(path);
+		const trailer = file.lastIndexOf("SLPYIDX1");
+		const digest = trailer < 0 ? "" : file.toString("hex", trailer + 24, trailer + 56);
+		const indexDigest = digest.length === 64 ? digest : "0".repeat(64);
+		return { name, version, arch, fips, indexDigest, required: true };
+	}
+
+	/** A trust store folder that says what a trust choice says. Gives its path. */
+	async trustFolder({ keys, threshold = 1, denyKeys, denyIndexes }: TrustChoice): Promise<string> {
+		const folder = await this.folder();
+		const files = keys.map((_, i) => `${i}.pem`);
+		for (const [i, file] of files.entries()) await writeFile(join(folder, file), keys[i]!.publicKeyPem);
+		const deny = { keys: [...(denyKeys ?? [])], indexes: [...(denyIndexes ?? [])] };
+		const release = { threshold, keys: files.map((file) => ({ file })) };
+		await writeFile(join(folder, "trust.json"), JSON.stringify({ format: 1, release, deny }));
+		return folder;
+	}
+
+	/** The configuration of a box that is given this offer. */
+	async config(offer: Offer, extra: object = {}): Promise<object> {
+		const box = await this.folder();
+		const trust = await this.trustFolder(offer.trust ?? { keys: [this.signer] });
+		const content = "content" in offer ? offer.content : await this.content([offer.bundle]);
+		const store = ("content" in offer ? offer.store : undefined) ?? join(box, "store");
+		const network = { registryPort: 0, statusPort: 0 };
+		return {
+			content,
+			trust,
+			store,
+			run: join(box, "run"),
+			network,
+			...("config" in offer ? offer.config : {}),
+			...extra,
+		};
+	}
+}
