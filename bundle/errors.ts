@@ -31,6 +31,11 @@ const TABLE = {
 	],
 	E_PACK: [2, "A pack cannot be built from what it names", "Correct the pack's definition."],
 	E_REGISTRY_AUTH: [2, "The registry refused the credentials", "Check the file that REGISTRY_AUTH_FILE names."],
+	E_TARGET_NAME: [
+		2,
+		"Names cannot be kept in the target registry",
+		"Use a shorter path in `registry.target`, or rename one of the names.",
+	],
 	E_HOST: [
 		2,
 		"The request names a host that is not this machine",
@@ -41,6 +46,11 @@ const TABLE = {
 	E_HOST_ARCH: [3, "This host's architecture is not supported", "Build on x86_64 or aarch64 Linux."],
 	E_FIPS_BASE: [3, "The base has no FIPS provider", "Use another base, or `fips: false`."],
 	E_ARCH_BASE: [3, "The base does not offer this architecture", "Use another base or architecture."],
+	E_TARGET_SPARSE: [
+		3,
+		"The target registry takes no multi-arch image of which only some platforms are here",
+		"Set `registry.sparse: child`, bring all platforms, or use a registry that takes sparse indexes.",
+	],
 	E_FORMAT: [3, "A format, or a critical feature of it, is newer than this program", "Use a newer agent or builder."],
 	// Tools, archives, credentials (4)
 	E_TOOL_MISSING: [4, "A program is missing and cannot be installed", "Run the command that is printed, as root."],
@@ -69,10 +79,26 @@ const TABLE = {
 	E_STAGE: [5, "A build stage failed", "Read the log that is named."],
 	E_TOOL_FAILED: [5, "A program failed", "Read its last lines."],
 	E_INTERRUPTED: [5, "Interrupted", "Run the same command again; finished stages are kept."],
+	E_TARGET_REFUSED: [5, "The target registry refused what was pushed", "Read the registry's own log."],
 	E_BUSY: [5, "Another process holds the store or the stage", "Wait for it, or stop it."],
 	E_BOOT_TIMEOUT: [5, "The guest was not ready in time", "Read the serial log that is named."],
 	E_BOOT_CHECK: [5, "The booted appliance failed a check", "Read the boot report that is named."],
 	E_ISO_GATE: [5, "The ISO does not have the structure it must have", "This is a defect: report it with the log."],
+	E_AGENT_DOWN: [
+		5,
+		"The agent does not run",
+		"Start it: `systemctl start slipway-agent`, or `slipway agent --config FILE`.",
+	],
+	E_MEDIUM_GONE: [
+		5,
+		"The medium with the content was pulled out, or cannot be read",
+		"Insert it again: the service resumes by itself.",
+	],
+	E_TRUST_STATE: [
+		5,
+		"What this box keeps to tell old content from new cannot be read",
+		"Check the data disk, then follow docs/trust.md.",
+	],
 	E_INTERNAL: [5, "Something unexpected happened", "Run again with --debug and report it."],
 	// Verification (6)
 	E_UNSIGNED: [6, "There is no signature", "Get the `.sig.bin` that belongs to the file."],
@@ -129,6 +155,21 @@ const TABLE = {
 	E_TEXT: [6, "A signed field holds characters that are not allowed", "Rebuild the bundle."],
 	E_TARGET: [6, "The bundle is for another machine", "Use the bundle of this box's architecture and FIPS mode."],
 	E_FIPS_MIX: [6, "A bundle without FIPS on a FIPS box", "Use the FIPS variant of the bundle."],
+	E_STATEMENT: [
+		6,
+		"A signed statement of the root keys does not count",
+		"Get the whole chain of statements from your vendor.",
+	],
+	E_ROLLBACK: [
+		6,
+		"This is older than what the box has had",
+		"Bring a newer release, or a signed statement that plans the rollback.",
+	],
+	E_SEQUENCE_REUSED: [
+		6,
+		"Another document with this sequence has been here before",
+		"Get a release whose sequence numbers have been raised.",
+	],
 	E_RELEASE: [6, "The content release is not valid", "Get the release.dsse.json that belongs to the bundles."],
 	E_RELEASE_SET: [
 		6,
@@ -141,6 +182,7 @@ const TABLE = {
 		"Use the release made for this appliance version.",
 	],
 	E_MEDIA: [6, "No content was found, or more than one medium matches", "Insert exactly one medium with content."],
+	E_STORE: [6, "The store is damaged", "Insert the medium: what is damaged is loaded from it again."],
 	E_FIPS_INACTIVE: [
 		6,
 		"FIPS mode is asked for but not proved",
@@ -153,6 +195,17 @@ const TABLE = {
 	],
 	E_EMPTY: [6, "There is nothing here to verify", "Name the folder that holds the release."],
 	E_AGENT_START: [6, "The agent could not start", "Read the journal of slipway-agent."],
+	// Warnings: told, and no fault (0)
+	W_WHOLE_FILE: [
+		0,
+		"The signatures over whole bundle files are not checked yet",
+		"Nothing to do: what is served is checked piece by piece, and the whole in the background.",
+	],
+	W_NO_ANCHOR: [
+		0,
+		"The state of this machine is in memory, so a restart forgets which releases it has seen",
+		"Give the machine a data disk: it then refuses older releases.",
+	],
 } as const satisfies Record<string, readonly [exit: number, meaning: string, next: string]>;
 
 export type ErrorCode = keyof typeof TABLE;

@@ -71,7 +71,7 @@ export async function loadSet(
 		candidates.flatMap(({ index }) => index.names),
 		source,
 	);
-	await store.commit({ format: 1, release: release.digest, bundles: candidates.map((c) => c.indexDigest), blobs });
+	await store.commit({ release: release.digest, bundles: candidates.map((c) => c.indexDigest), blobs });
 }
 
 async function keepIndex(store: Store, { indexDigest, bundle }: Candidate): Promise<void> {

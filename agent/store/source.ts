@@ -1,45 +1,67 @@
 import { createHash, type Hash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
-import { Readable } from "node:stream";
 import { parseDigest } from "../../bundle/digest.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { BlobSource } from "../registry/lookup.ts";
+import { type Evidence, evidenceOf } from "./evidence.ts";
+import { pieces } from "./pieces.ts";
 import type { Store } from "./store.ts";
-
-const CHUNK = 1 << 18;
 
 /**
  * Serves blobs out of the store. The first whole read of a blob after a start hashes it on the way and holds the last piece
  * back until the digest is right, so that bytes which went bad on disk never make a complete answer; what was found right
- * once is then sent straight from the file. A blob that is proved bad or missing is dropped from the store and told to
+ * once is then sent straight from the file. A blob that is proved bad or missing goes into quarantine and is told to
  * `onBad`; one that cannot be read just now is E_IO and stays.
  */
 export class StoreSource implements BlobSource {
-	readonly #store: Store;
+	readonly store: Store;
 	readonly #onBad: (digest: string, error: SlipwayError) => void;
 	readonly #checked = new Set<string>();
 	readonly #checking = new Map<string, Promise<void>>();
+	#readers = 0;
 
 	constructor(store: Store, onBad: (digest: string, error: SlipwayError) => void) {
-		this.#store = store;
+		this.store = store;
 		this.#onBad = onBad;
+	}
+
+	/** Whether someone is just reading. */
+	get busy(): boolean {
+		return this.#readers > 0;
+	}
+
+	/** Whether the store has that blob, as it was verified. */
+	async has(digest: string, size: number): Promise<boolean> {
+		return (await this.store.trusted(digest, size)) !== undefined;
 	}
 
 	async read(digest: string, size: number): Promise<Buffer> {
 		const parts: Buffer[] = [];
-		for await (const part of this.#checkedParts(digest, size)) parts.push(part);
+		for await (const part of this.#open(digest, (handle) => this.#checkedParts(handle, digest, size)))
+			parts.push(Buffer.from(part));
 		return Buffer.concat(parts);
 	}
 
-	async stream(digest: string, size: number, start: number, end: number): Promise<Readable> {
-		if (end < start) return Readable.from([]);
-		if (!this.#checked.has(digest)) {
+	async stream(digest: string, size: number, start: number, end: number): Promise<AsyncIterable<Buffer>> {
+		if (!this.#checked.has(digest) && end >= start) {
 			if (start === 0 && end === size - 1)
-				return Readable.from(this.#checkedParts(digest, size), { objectMode: false });
+				return this.#open(digest, (handle) => this.#checkedParts(handle, digest, size));
 			await this.#check(digest, size); // a part cannot be checked without the whole
 		}
-		const handle = await this.#open(digest);
-		return handle.createReadStream({ start, end, highWaterMark: CHUNK });
+		return this.#open(digest, (handle) => this.#part(handle, digest, start, end + 1));
+	}
+
+	/**
+	 * Takes a blob that was found damaged out of the store and tells it. Nothing is told when a repair has replaced the file
+	 * that was `seen`.
+	 */
+	async condemn(digest: string, fault: string, seen?: Evidence): Promise<SlipwayError> {
+		const error = new SlipwayError("E_DIGEST_MISMATCH", `The stored blob ${digest} is damaged: ${fault}.`, {
+			next: "Insert the medium: the blob is loaded again. If that happens more than once, replace the disk.",
+		});
+		this.#checked.delete(digest);
+		if (await this.store.quarantine(digest, seen)) this.#onBad(digest, error);
+		return error;
 	}
 
 	/** Reads the whole blob once, however many ask for parts of it at the same time. */
@@ -47,61 +69,61 @@ export class StoreSource implements BlobSource {
 		const known = this.#checking.get(digest);
 		if (known !== undefined) return known;
 		const check = (async () => {
-			for await (const _ of this.#checkedParts(digest, size));
+			for await (const _ of this.#open(digest, (handle) => this.#checkedParts(handle, digest, size)));
 		})().finally(() => this.#checking.delete(digest));
 		this.#checking.set(digest, check);
 		return check;
 	}
 
-	/** A missing file is a bad blob; one that cannot be opened just now says nothing about its bytes. */
-	#open(digest: string): Promise<FileHandle> {
-		return this.#store.open(digest).catch((error: NodeJS.ErrnoException) => {
-			if (error.code === "ENOENT") return this.#bad(digest, "its file is missing");
-			throw unreadable(digest, error);
-		});
-	}
-
-	/** The blob's bytes; the last piece only comes when size and digest are right. Errors: E_DIGEST_MISMATCH, E_IO. */
-	async *#checkedParts(digest: string, size: number): AsyncGenerator<Buffer> {
-		const hash = createHash(parseDigest(digest).algorithm);
-		const handle = await this.#open(digest);
+	/**
+	 * Reads the blob's file, which is open only so long. A missing file, or one with sectors that cannot be read, is a bad
+	 * blob; other trouble says nothing about its bytes. Errors: E_DIGEST_MISMATCH, E_IO.
+	 */
+	async *#open(digest: string, read: (handle: FileHandle) => AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+		this.#readers++;
+		let handle: FileHandle | undefined;
 		try {
-			let held: Buffer | undefined;
-			let seen = 0;
-			for (;;) {
-				const buffer = Buffer.allocUnsafe(CHUNK);
-				const { bytesRead } = await handle.read(buffer, 0, CHUNK, seen).catch((error) => {
-					throw unreadable(digest, error);
-				});
-				if (bytesRead === 0) break;
-				if (held !== undefined) yield held;
-				held = buffer.subarray(0, bytesRead);
-				hash.update(held);
-				seen += bytesRead;
-				if (seen > size) break;
-			}
-			if (seen !== size || !matches(hash, digest)) await this.#bad(digest, `${seen} of ${size} bytes read`);
-			this.#checked.add(digest);
-			if (held !== undefined) yield held;
+			handle = await this.store.open(digest);
+			yield* read(handle);
+		} catch (cause) {
+			if (cause instanceof SlipwayError) throw cause;
+			const { code } = cause as NodeJS.ErrnoException;
+			if (code === "ENOENT") throw await this.condemn(digest, "its file is missing");
+			if (code === "EIO") await this.condemn(digest, "its file cannot be read");
+			throw new SlipwayError("E_IO", `The stored blob ${digest} cannot be read: ${code}.`, { cause });
 		} finally {
-			await handle.close();
+			this.#readers--;
+			await handle?.close();
 		}
 	}
 
-	async #bad(digest: string, detail: string): Promise<never> {
-		await this.#store.discard(digest);
-		const error = new SlipwayError("E_DIGEST_MISMATCH", `The stored blob ${digest} is damaged (${detail}).`, {
-			next: "Restart the agent with the medium inserted: it loads the blob again. If it comes back, replace the disk.",
-		});
-		this.#onBad(digest, error);
-		throw error;
+	/** Bytes of a blob that was found right since the start. */
+	async *#part(handle: FileHandle, digest: string, from: number, to: number): AsyncGenerator<Buffer> {
+		let at = from;
+		for await (const piece of pieces(handle, from, to)) {
+			yield piece;
+			at += piece.length;
+		}
+		if (at < to) throw await this.condemn(digest, `it ends at byte ${at}`);
+	}
+
+	/** The blob's bytes; the last piece only comes when size and digest are right. Errors: E_DIGEST_MISMATCH. */
+	async *#checkedParts(handle: FileHandle, digest: string, size: number): AsyncGenerator<Buffer> {
+		const seen = evidenceOf(await handle.stat({ bigint: true }));
+		if (seen[0] !== size) throw await this.condemn(digest, `${seen[0]} bytes instead of ${size}`, seen);
+		const hash = createHash(parseDigest(digest).algorithm);
+		let held: Buffer | undefined;
+		for await (const piece of pieces(handle, 0, size)) {
+			if (held !== undefined) yield held;
+			held = piece;
+			hash.update(piece);
+		}
+		if (!matches(hash, digest)) throw await this.condemn(digest, "its bytes have another digest", seen);
+		this.#checked.add(digest);
+		if (held !== undefined) yield held;
 	}
 }
 
 function matches(hash: Hash, digest: string): boolean {
 	return hash.digest("hex") === parseDigest(digest).hex;
-}
-
-function unreadable(digest: string, cause: NodeJS.ErrnoException): SlipwayError {
-	return new SlipwayError("E_IO", `The stored blob ${digest} cannot be read: ${cause.code}.`, { cause });
 }

@@ -1,24 +1,23 @@
 import { constants } from "node:fs";
-import { appendFile, type FileHandle, lstat, mkdir, open, readdir, readFile, rm, unlink } from "node:fs/promises";
+import { type FileHandle, lstat, mkdir, open, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { z } from "zod";
 import { parseDigest } from "../../bundle/digest.ts";
-import { digest, sha256 } from "../../bundle/index-schema.ts";
+import { SlipwayError } from "../../bundle/errors.ts";
+import { advance, type Catalog, type CommittedSet, readCatalog, setsOf, writeCatalog } from "./catalog.ts";
+import { checkFile } from "./check.ts";
 import { type Evidence, evidenceOf, sameEvidence } from "./evidence.ts";
 import { replaceFile, syncFolder } from "./files.ts";
+import { collect, type Freed } from "./gc.ts";
+import { appendJournal, readJournal, removeJournal } from "./journal.ts";
+import { quarantine } from "./quarantine.ts";
 
-const evidence = z.tuple([z.int().min(0), z.string(), z.string()]);
+/** Files whose look is asked for at the same time. */
+const PARALLEL = 256;
 
-/** `catalog.json`: the one file that says which set is committed. Names follow from the signed documents it points to. */
-const catalog = z.strictObject({
-	format: z.literal(1),
-	/** Digest of the content release's payload; the signed document is `signed/<digest>.release.json`. */
-	release: sha256,
-	/** Index digests; the signed documents are `signed/<digest>.index.json` and `.envelope.json`. */
-	bundles: z.array(sha256),
-	blobs: z.record(digest, evidence),
-});
-export type Catalog = z.infer<typeof catalog>;
+export interface Blob {
+	readonly digest: string;
+	readonly size: number;
+}
 
 /**
  * Content-addressed blobs and the catalog, in `<store>/store`. Blobs get their final name only with verified, durable
@@ -29,13 +28,16 @@ export class Store {
 	#catalog: Catalog | undefined;
 	/** Evidence of the catalog and of an unfinished load's journal. */
 	readonly #known = new Map<string, Evidence>();
+	/** Blobs and signed documents of the load that is going on; empty when none is. */
+	#wanted = new Set<string>();
+	#collecting: Promise<unknown> = Promise.resolve();
 
 	private constructor(folder: string) {
 		this.folder = folder;
 	}
 
-	/** Opens or makes the store and sweeps what an interrupted load left behind. */
-	static async open(folder: string): Promise<Store> {
+	/** Opens or makes the store and sweeps what an interrupted load left behind. A damaged catalog is told. Errors: of files. */
+	static async open(folder: string, tell: (damage: SlipwayError) => void = () => undefined): Promise<Store> {
 		const store = new Store(folder);
 		await rm(join(folder, "ingest"), { recursive: true, force: true });
 		for (const name of ["ingest", "signed", "blobs/sha256", "blobs/sha512"]) {
@@ -43,15 +45,21 @@ export class Store {
 		}
 		// Folders that were just made must last as long as what is put into them.
 		for (const parent of [dirname(folder), folder, join(folder, "blobs")]) await syncFolder(parent);
-		store.#catalog = await store.#readCatalog();
-		for (const [key, value] of Object.entries(store.#catalog?.blobs ?? {})) store.#known.set(key, value);
-		for (const [key, value] of await store.#readJournal()) store.#known.set(key, value);
+		store.#catalog = await readCatalog(folder, tell);
+		const sets = setsOf(store.#catalog).toReversed(); // the present set has the newer evidence
+		for (const { blobs } of sets) for (const [digest, seen] of Object.entries(blobs)) store.#known.set(digest, seen);
+		for (const [digest, seen] of await readJournal(folder)) store.#known.set(digest, seen);
 		return store;
 	}
 
 	/** The committed set, if there is one. */
 	get catalog(): Catalog | undefined {
 		return this.#catalog;
+	}
+
+	/** The release that was committed before the present one, with all its blobs. */
+	get previous(): CommittedSet | undefined {
+		return this.#catalog?.previous;
 	}
 
 	path(digest: string): string {
@@ -67,28 +75,72 @@ export class Store {
 		return stat?.isFile() && sameEvidence(known, evidenceOf(stat)) ? known : undefined;
 	}
 
+	/** Those of the blobs that are not trusted: missing, changed, or never taken. */
+	async untrusted<T extends Blob>(blobs: readonly T[]): Promise<T[]> {
+		const found: T[] = [];
+		for (let i = 0; i < blobs.length; i += PARALLEL) {
+			const part = blobs.slice(i, i + PARALLEL);
+			const seen = await Promise.all(part.map(({ digest, size }) => this.trusted(digest, size)));
+			found.push(...part.filter((_, at) => seen[at] === undefined));
+		}
+		return found;
+	}
+
 	open(digest: string): Promise<FileHandle> {
 		return open(this.path(digest), constants.O_RDONLY | constants.O_NOFOLLOW);
 	}
 
-	/** Drops a blob whose bytes went bad on disk, so that the next load writes it again. */
-	async discard(digest: string): Promise<void> {
+	/**
+	 * Takes blobs that are there, but not as recorded, for good again if a whole read proves them: after a lost catalog or
+	 * journal, or when the disk was copied. Reading is cheaper than writing them anew. What is not right goes into quarantine.
+	 */
+	async adopt(blobs: readonly Blob[]): Promise<void> {
+		const proved = new Map<string, Evidence>();
+		for (const { digest, size } of await this.untrusted(blobs)) {
+			const handle = await this.open(digest).catch(() => undefined);
+			if (handle === undefined) continue;
+			try {
+				const { fault, seen } = await checkFile(handle, digest, size);
+				if (fault !== undefined) await this.quarantine(digest, seen);
+				else {
+					await handle.datasync(); // its bytes may so far be in memory only
+					proved.set(digest, seen);
+				}
+			} finally {
+				await handle.close();
+			}
+		}
+		for (const folder of new Set([...proved.keys()].map((digest) => dirname(this.path(digest))))) {
+			await syncFolder(folder);
+			await syncFolder(dirname(folder));
+		}
+		if (proved.size > 0) await this.remember(proved);
+	}
+
+	/**
+	 * Takes a blob that was found damaged out of the store, so that it is never served and the next load writes it again.
+	 * False when its file is no longer the one that was `seen`: a repair has replaced it meanwhile.
+	 */
+	async quarantine(digest: string, seen?: Evidence): Promise<boolean> {
+		const stat = await lstat(this.path(digest), { bigint: true }).catch(() => undefined);
+		if (seen !== undefined && stat !== undefined && !sameEvidence(seen, evidenceOf(stat))) return false;
 		this.#known.delete(digest);
-		await rm(this.path(digest), { force: true });
+		if (stat !== undefined) await quarantine(this.folder, this.path(digest));
+		return true;
 	}
 
 	/**
 	 * Remembers blobs that are renamed into place and whose folders are synced, so that a load that is cut short does not
-	 * write them again. Losing the tail of the journal only costs time, so it is not synced.
+	 * write them again.
 	 */
 	async remember(blobs: ReadonlyMap<string, Evidence>): Promise<void> {
-		const lines = [...blobs].map(([digest, seen]) => `${digest} ${seen.join(" ")}\n`);
 		for (const [digest, seen] of blobs) this.#known.set(digest, seen);
-		await appendFile(join(this.folder, "journal"), lines.join(""), { mode: 0o600 });
+		await appendJournal(this.folder, blobs);
 	}
 
 	/** Keeps a signed document; the catalog that names it is written later. */
 	async keepSigned(name: string, data: Uint8Array): Promise<void> {
+		this.#wanted.add(name.split(".")[0] ?? "");
 		await replaceFile(join(this.folder, "signed", name), data);
 	}
 
@@ -96,47 +148,77 @@ export class Store {
 		return readFile(join(this.folder, "signed", name));
 	}
 
-	/** The commit: after a crash at any instant the old catalog stands or the new one. */
-	async commit(next: Catalog): Promise<void> {
-		await replaceFile(join(this.folder, "catalog.json"), `${JSON.stringify(next)}\n`);
-		this.#catalog = next;
-		await rm(join(this.folder, "journal"), { force: true });
+	/**
+	 * The commit: after a crash at any instant the old catalog stands or the new one. The set that was present is kept as the
+	 * previous one while it is whole; what went before that is for the next sweep.
+	 */
+	async commit(next: CommittedSet): Promise<void> {
+		const { previous, ...present } = advance(this.#catalog, next);
+		const lost = previous && (await this.untrusted(blobsOf(previous)));
+		const catalog = previous && lost?.length === 0 ? { ...present, previous } : present;
+		await writeCatalog(this.folder, catalog);
+		this.#catalog = catalog;
+		for (const [digest, seen] of Object.entries(catalog.blobs)) this.#known.set(digest, seen);
+		await removeJournal(this.folder);
 	}
 
-	/** Removes signed documents that the committed set does not need, and blobs that neither it nor `wanted` needs. */
-	async sweep(wanted: Iterable<string> = []): Promise<void> {
-		const { release, bundles, blobs } = this.#catalog ?? { release: "", bundles: [], blobs: {} };
-		const signed = new Set([release, ...bundles]);
-		for (const name of await readdir(join(this.folder, "signed"))) {
-			if (!signed.has(name.split(".")[0] ?? "")) await unlink(join(this.folder, "signed", name));
-		}
-		const keep = new Set([...Object.keys(blobs), ...wanted]);
-		for (const algorithm of ["sha256", "sha512"]) {
-			for (const prefix of await readdir(join(this.folder, "blobs", algorithm))) {
-				const folder = join(this.folder, "blobs", algorithm, prefix);
-				for (const hex of await readdir(folder)) {
-					if (!keep.has(`${algorithm}:${hex}`)) await unlink(join(folder, hex));
-				}
-			}
-		}
+	/** Commits the previous release in place of the present one, which becomes the previous. Errors: E_BLOB_MISSING. */
+	async activatePrevious(): Promise<void> {
+		const { previous } = this;
+		if (previous === undefined) throw new SlipwayError("E_BLOB_MISSING", "The store keeps no previous release.");
+		const lost = await this.untrusted(blobsOf(previous));
+		if (lost[0] !== undefined)
+			throw new SlipwayError(
+				"E_BLOB_MISSING",
+				`The previous release has lost ${lost.length} blobs (${lost[0].digest}).`,
+			);
+		const blobs = Object.fromEntries(Object.keys(previous.blobs).map((key) => [key, this.#known.get(key)!]));
+		await this.commit({ ...previous, blobs });
 	}
 
-	/** A catalog that does not parse is as good as none: everything is loaded again from signed content. */
-	async #readCatalog(): Promise<Catalog | undefined> {
-		const text = await readFile(join(this.folder, "catalog.json"), "utf8").catch(() => undefined);
-		if (text === undefined) return undefined;
-		try {
-			return catalog.parse(JSON.parse(text));
-		} catch {
-			return undefined;
-		}
+	/** Gives the previous release up, to make room for another one; its blobs go with the next sweep. */
+	async forgetPrevious(): Promise<void> {
+		if (this.#catalog?.previous === undefined) return;
+		const { previous: _, ...present } = this.#catalog;
+		await writeCatalog(this.folder, present);
+		this.#catalog = present;
 	}
 
-	async #readJournal(): Promise<[string, Evidence][]> {
-		const text = await readFile(join(this.folder, "journal"), "utf8").catch(() => "");
-		return text.split("\n").flatMap((line): [string, Evidence][] => {
-			const found = /^(sha\d+:[0-9a-f]+) (\d+) (\d+) (\d+)$/.exec(line);
-			return found ? [[found[1]!, [Number(found[2]), found[3]!, found[4]!]]] : []; // a torn last line is no evidence
-		});
+	/**
+	 * Says which blobs a load needs from now on (none: no load is going on), and removes what neither it nor a set of the
+	 * catalog needs.
+	 */
+	async sweep(wanted: Iterable<string> = []): Promise<Freed> {
+		await this.#collecting.catch(() => undefined); // what it was about to remove may be wanted now
+		this.#wanted = new Set(wanted);
+		return this.gc();
 	}
+
+	/** Removes what nothing needs, at any time, also while a load is going on. One at a time. */
+	gc(): Promise<Freed> {
+		const run = async () => {
+			const marks = { needs: (name: string) => this.needs(name), loading: () => this.#wanted.size > 0 };
+			const freed = await collect(this.folder, marks);
+			for (const digest of this.#known.keys()) if (!this.needs(digest)) this.#known.delete(digest);
+			return freed;
+		};
+		const done = this.#collecting.then(run, run);
+		this.#collecting = done;
+		return done;
+	}
+
+	/** Whether a set of the catalog, or the load that is going on, needs that blob or signed document. */
+	needs(name: string): boolean {
+		return (
+			this.#wanted.has(name) ||
+			setsOf(this.#catalog).some((set) => name in set.blobs || set.release === name || set.bundles.includes(name))
+		);
+	}
+}
+
+/** The blobs of a committed set, by digest. */
+export function blobsOf({ blobs }: CommittedSet): Blob[] {
+	return Object.entries(blobs)
+		.map(([digest, [size]]) => ({ digest, size }))
+		.sort((a, b) => (a.digest < b.digest ? -1 : 1));
 }
