@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { sha256 } from "./index-schema.ts";
 
 /**
  * The agent's configuration: on the box `/etc/slipway/appliance.json`, written by the builder; on any other Linux host the
@@ -136,8 +137,7 @@ export const trustFile = z.strictObject({
 			keys: z.array(z.strictObject({ file: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}\.pem$/) })),
 		})
 		.optional(),
-	deny: z
-		.strictObject({ keys: z.array(z.string()).default([]), indexes: z.array(z.string()).default([]) })
-		.prefault({}),
+	/** Keys by id, and payload digests of indexes and releases, that never count. */
+	deny: z.strictObject({ keys: z.array(sha256).default([]), indexes: z.array(sha256).default([]) }).prefault({}),
 });
 export type TrustFile = z.infer<typeof trustFile>;

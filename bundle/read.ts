@@ -49,6 +49,18 @@ function isSame(before: BigIntStats, now: BigIntStats): boolean {
 	return now.size === before.size && now.mtimeNs === before.mtimeNs && now.ctimeNs === before.ctimeNs;
 }
 
+/** The bytes of a small file that a stranger may have put there; undefined if there is none. Errors: E_LIMIT, E_IO, E_TRUNCATED. */
+export async function readSmall(path: string, max: number): Promise<Buffer | undefined> {
+	const file = await openIfThere(path);
+	if (file === undefined) return undefined;
+	try {
+		if (file.size <= max) return await readExactly(file.fd, 0, file.size);
+		throw new SlipwayError("E_LIMIT", `${path} has ${file.size} bytes; ${max / 1024} KiB are allowed.`);
+	} finally {
+		await file.close();
+	}
+}
+
 /** Reads exactly `length` bytes, into `room` if given. Errors: E_TRUNCATED, E_IO. */
 export async function readExactly(fd: FileHandle, offset: number, length: number, room?: Buffer): Promise<Buffer> {
 	const out = room === undefined ? Buffer.allocUnsafe(length) : room.subarray(0, length);

@@ -1,62 +1,61 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { type TrustFile, trustFile } from "./appliance.ts";
+import { trustFile } from "./appliance.ts";
 import type { Role } from "./dsse.ts";
 import { SlipwayError } from "./errors.ts";
-import { loadPublicKey, type PublicKey } from "./keys.ts";
+import { makeRole, parseRoleKey, type RoleKey } from "./role.ts";
+import { readStatementFolder } from "./statement-folder.ts";
+import { applyAll, type KnownStatement, refuseSharedKeys } from "./statements.ts";
 import { parseStrictJson } from "./strict-json.ts";
 
-/** Trusted keys by role. `root` is for rotation, denylist, floor reset and planned rollback. */
+/** Trusted keys by role, as they stand after `statements`. */
 export interface Trust {
 	readonly release: Role;
+	/** Signs statements: rotation, denylist, floor reset, planned rollback. Without it there are none. */
 	readonly root?: Role;
+	/** The chain so far; number n stands at n - 1. */
+	readonly statements: readonly KnownStatement[];
 }
 
-/** First line of a development key's PEM file. Whoever reads the file sees it, and so does this program. */
-export const DEVELOPMENT_MARK = "Slipway development key";
-
 /**
- * Loads a trust store: a folder with `trust.json` and PEM files, or one PEM file that holds the only release key.
+ * Loads a trust store: a folder with `trust.json`, PEM files and, where there are any, `statements/`, which are verified and
+ * applied; or one PEM file that holds the only release key.
  * A key is a development key when `trust.json` or the text in front of its PEM block says so.
- * Errors: E_CONFIG (missing or malformed), E_JSON_STRICT, E_KEY_WEAK.
+ * Errors: E_CONFIG (missing or malformed), E_JSON_STRICT, E_KEY_WEAK, those of readStatementFolder and applyAll.
  */
 export async function loadTrust(path: string): Promise<Trust> {
 	if (!(await isFolder(path))) {
-		const { key, development } = await loadKey(path);
-		return { release: role(1, [{ key, development }], { keys: [], indexes: [] }, path) };
+		const keys = [await loadKey(path)];
+		const none = { denyKeys: new Set<string>(), denyIndexes: new Set<string>() };
+		return { release: makeRole(1, keys, none, path, "E_CONFIG"), statements: [] };
 	}
-	const file = join(path, "trust.json");
+	return applyAll(await loadBaked(path), await readStatementFolder(join(path, "statements")));
+}
+
+/** What `trust.json` and its PEM files say. */
+async function loadBaked(folder: string): Promise<Trust> {
+	const file = join(folder, "trust.json");
 	const parsed = trustFile.safeParse(parseStrictJson(await read(file)));
 	if (!parsed.success) {
 		const issue = parsed.error.issues[0]!;
 		throw new SlipwayError("E_CONFIG", `${file}: ${issue.path.join(".")}: ${issue.message}.`);
 	}
 	const { release, root, deny } = parsed.data;
-	return {
-		release: role(release.threshold, await loadKeys(path, release.keys), deny, file),
-		...(root === undefined ? {} : { root: role(root.threshold, await loadKeys(path, root.keys), deny, file) }),
+	const denied = { denyKeys: new Set(deny.keys), denyIndexes: new Set(deny.indexes) };
+	const roleOf = async ({ threshold, keys }: { threshold: number; keys: { file: string; development?: boolean }[] }) =>
+		makeRole(threshold, await loadKeys(folder, keys), denied, file, "E_CONFIG");
+	const roles = {
+		release: await roleOf(release),
+		...(root === undefined ? {} : { root: await roleOf(root) }),
 	};
-}
-
-type LoadedKey = { key: PublicKey; development: boolean };
-
-function role(threshold: number, keys: readonly LoadedKey[], deny: TrustFile["deny"], from: string): Role {
-	const map = new Map(keys.map((k) => [k.key.keyId, k]));
-	if (map.size !== keys.length) throw new SlipwayError("E_CONFIG", `${from} names one key twice.`);
-	if (threshold > map.size) {
-		throw new SlipwayError("E_CONFIG", `${from} asks for ${threshold} signatures and trusts ${map.size} keys.`);
-	}
-	for (const id of [...deny.keys, ...deny.indexes]) {
-		if (!/^[0-9a-f]{64}$/.test(id))
-			throw new SlipwayError("E_CONFIG", `${from}: a denied id is not 64 lower-case hex digits.`);
-	}
-	return { threshold, keys: map, denyKeys: new Set(deny.keys), denyIndexes: new Set(deny.indexes) };
+	refuseSharedKeys(roles, file, "E_CONFIG");
+	return { ...roles, statements: [] };
 }
 
 async function loadKeys(
 	folder: string,
 	entries: readonly { file: string; development?: boolean }[],
-): Promise<LoadedKey[]> {
+): Promise<RoleKey[]> {
 	return Promise.all(
 		entries.map(async (entry) => {
 			const loaded = await loadKey(join(folder, entry.file));
@@ -65,11 +64,8 @@ async function loadKeys(
 	);
 }
 
-async function loadKey(file: string): Promise<LoadedKey> {
-	const pem = (await read(file)).toString("utf8");
-	const preamble = pem.slice(0, Math.max(0, pem.indexOf("-----BEGIN ")));
-	const development = preamble.split("\n").some((line) => line.startsWith(DEVELOPMENT_MARK));
-	return { key: loadPublicKey(pem), development };
+async function loadKey(file: string): Promise<RoleKey> {
+	return parseRoleKey((await read(file)).toString("utf8"));
 }
 
 async function isFolder(path: string): Promise<boolean> {

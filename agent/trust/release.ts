@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { ContentRelease, IsoRelease } from "../../bundle/index-schema.ts";
-import { openIfThere, readExactly } from "../../bundle/read.ts";
+import { readSmall } from "../../bundle/read.ts";
 import { MAX_RELEASE, readIsoRelease, readRelease } from "../../bundle/release.ts";
 import type { Trust } from "../../bundle/trust.ts";
 
@@ -16,7 +16,7 @@ export interface SignedRelease {
 
 /** Reads `release.dsse.json` of the content folder and checks its signatures. Errors: E_MEDIA, E_LIMIT, E_IO, those of readRelease. */
 export async function readContentRelease(content: string, trust: Trust): Promise<SignedRelease> {
-	const bytes = await readDocument(join(content, "release.dsse.json"));
+	const bytes = await readSmall(join(content, "release.dsse.json"), MAX_RELEASE);
 	if (bytes === undefined) {
 		throw new SlipwayError("E_MEDIA", `There is no content release (release.dsse.json) in ${content}.`);
 	}
@@ -42,7 +42,7 @@ export async function readMediumRelease(
 	rootId: string,
 	contentRelease: string,
 ): Promise<IsoRelease> {
-	const bytes = await readDocument(join(content, "..", ".disk", "iso-release.dsse.json"));
+	const bytes = await readSmall(join(content, "..", ".disk", "iso-release.dsse.json"), MAX_RELEASE);
 	if (bytes === undefined) {
 		throw new SlipwayError("E_RELEASE", "The medium has no signed ISO release (.disk/iso-release.dsse.json).", {
 			next: "Use a complete, unchanged medium.",
@@ -56,18 +56,4 @@ export async function readMediumRelease(
 		throw new SlipwayError("E_RELEASE_SET", "The content release on the medium is not the one its ISO release names.");
 	}
 	return release;
-}
-
-/** The bytes of a small file that a stranger may have put there; undefined if there is none. Errors: E_LIMIT, E_IO. */
-async function readDocument(path: string): Promise<Buffer | undefined> {
-	const file = await openIfThere(path);
-	if (file === undefined) return undefined;
-	try {
-		if (file.size > MAX_RELEASE) {
-			throw new SlipwayError("E_LIMIT", `${path} has ${file.size} bytes; 4 MiB are allowed.`);
-		}
-		return await readExactly(file.fd, 0, file.size);
-	} finally {
-		await file.close();
-	}
 }

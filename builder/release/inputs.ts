@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { loadPublicKey } from "../../bundle/keys.ts";
-import { DEVELOPMENT_MARK } from "../../bundle/trust.ts";
+import { DEVELOPMENT_MARK } from "../../bundle/role.ts";
 import { archiveResolve } from "../archive/resolve.ts";
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);

@@ -3,8 +3,8 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { DEVELOPMENT_MARK } from "../../bundle/role.ts";
 import { signatureName } from "../../bundle/signature-file.ts";
-import { DEVELOPMENT_MARK } from "../../bundle/trust.ts";
 import { run } from "../tools/run.ts";
 
 const script = path.join(import.meta.dirname, "verify.sh");

@@ -2,7 +2,7 @@ import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { chmod, link, mkdir, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
-import { DEVELOPMENT_MARK } from "../../bundle/trust.ts";
+import { DEVELOPMENT_MARK } from "../../bundle/role.ts";
 import { giveToCaller } from "./caller.ts";
 
 /** Whether the project has its development key; another user's, which cannot be looked at, counts. */

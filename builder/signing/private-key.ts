@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { loadPublicKey, type PublicKey } from "../../bundle/keys.ts";
-import { DEVELOPMENT_MARK } from "../../bundle/trust.ts";
+import { DEVELOPMENT_MARK } from "../../bundle/role.ts";
 
 export interface PrivateKey {
 	readonly key: KeyObject;

@@ -6,7 +6,8 @@ import type { EnvelopeSigner, Role } from "../../bundle/dsse.ts";
 import type { NameRecord } from "../../bundle/index-schema.ts";
 import { loadPublicKey } from "../../bundle/keys.ts";
 import { type Descriptor, MEDIA_TYPE } from "../../bundle/oci.ts";
-import { DEVELOPMENT_MARK, type Trust } from "../../bundle/trust.ts";
+import { DEVELOPMENT_MARK } from "../../bundle/role.ts";
+import type { Trust } from "../../bundle/trust.ts";
 import { type BundleInput, type WrittenBundle, writeBundle } from "../../bundle/writer.ts";
 
 /**
@@ -55,11 +56,20 @@ export function signerOf(privateKey: KeyObject, pem: string, development = false
 	};
 }
 
-/** A trust store that holds these keys for releases. */
-export function trustOf(signers: TestSigner | readonly TestSigner[], role: Partial<Omit<Role, "keys">> = {}): Trust {
-	const list = [signers].flat() as TestSigner[];
-	const keys = new Map(list.map((s) => [s.keyId, { key: loadPublicKey(s.publicKeyPem), development: s.development }]));
-	return { release: { threshold: 1, denyKeys: new Set(), denyIndexes: new Set(), ...role, keys } };
+/** A trust store that holds these keys for releases, and `root` ones, if any, for statements. */
+export function trustOf(
+	signers: TestSigner | readonly TestSigner[],
+	role: Partial<Omit<Role, "keys">> = {},
+	root: readonly TestSigner[] = [],
+): Trust {
+	const roleOf = (list: readonly TestSigner[]) => {
+		const keys = list.map(
+			(s) => [s.keyId, { key: loadPublicKey(s.publicKeyPem), development: s.development }] as const,
+		);
+		return { threshold: 1, denyKeys: new Set<string>(), denyIndexes: new Set<string>(), ...role, keys: new Map(keys) };
+	};
+	const release = roleOf([signers].flat() as TestSigner[]);
+	return { release, ...(root.length > 0 ? { root: roleOf(root) } : {}), statements: [] };
 }
 
 /** Bytes that look random and depend on the seed alone. */
