@@ -70,7 +70,7 @@ async function openEndpoints(config: ApplianceConfig, state: State, bringUp: Bri
 
 	const options = { tls, hosts: () => hosts };
 	const status = createStatus(state, () => tls, { ...options, maxConnections: STATUS_CONNECTIONS });
-	const registry = createRegistry(bringUp, { ...options, maxConnections: REGISTRY_CONNECTIONS });
+	const registry = createRegistry(bringUp.serving, { ...options, maxConnections: REGISTRY_CONNECTIONS });
 	closers.push(
 		() => status.close(),
 		() => registry.close(),
@@ -129,6 +129,8 @@ async function initialState(config: ApplianceConfig, kernel: KernelLine, fips?: 
 		store: { path: config.store, kind: (await volume(config.store)).kind },
 		release: null,
 		bundles: [],
+		servedFrom: null,
+		mediumPresent: null,
 		missingBlobs: null,
 		mediumCheck: null,
 		addresses: [],

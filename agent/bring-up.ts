@@ -1,197 +1,256 @@
 import { join } from "node:path";
 import type { ApplianceConfig } from "../bundle/appliance.ts";
-import { SlipwayError, SlipwayErrors } from "../bundle/errors.ts";
+import { SlipwayError } from "../bundle/errors.ts";
 import { loadTrust, type Trust } from "../bundle/trust.ts";
-import { readContentSet, sameSet, tellRelease } from "./load/content-set.ts";
+import { openAuthentic, verifyNames } from "../bundle/verify.ts";
+import { type ContentSet, readContentSet, sameSet, tellRelease } from "./load/content-set.ts";
 import type { KernelLine } from "./load/kernel.ts";
 import { loadSet } from "./load/load.ts";
 import { checkSpace } from "./load/space.ts";
-import { bootFaults } from "./preflight/boot.ts";
-import { fipsFault } from "./preflight/fips.ts";
-import { readHardware } from "./preflight/probe.ts";
-import { missingRequirements } from "./preflight/requirements.ts";
-import type { BlobSource, Registry } from "./registry/lookup.ts";
-import { holds, type View } from "./registry/view.ts";
+import { preflight } from "./preflight/preflight.ts";
+import { buildView } from "./registry/build-view.ts";
+import type { BlobSource } from "./registry/lookup.ts";
+import { Runner } from "./runner.ts";
+import { BundleSource } from "./serve/bundle-source.ts";
+import { ContentWatch } from "./serve/content-watch.ts";
+import { FrameCache } from "./serve/frame-cache.ts";
+import { Medium } from "./serve/medium.ts";
+import { Serving } from "./serve/serving.ts";
+import { TieredSource } from "./serve/tiered-source.ts";
+import { checkWhole } from "./serve/whole-check.ts";
+import { settledStage } from "./status/stage.ts";
 import { type State, slipwayErrors } from "./status/state.ts";
+import { isRefusal, StepFailed, step } from "./status/step.ts";
 import { volume } from "./store/files.ts";
 import { StoreSource } from "./store/source.ts";
 import { Store } from "./store/store.ts";
 import { closeCandidates } from "./trust/candidates.ts";
 import { type Committed, openCommitted } from "./trust/committed.ts";
 
-/** Pause between attempts to load lost blobs again: the medium may be back, and a dying disk gets no load without end. */
-const REPAIR_PAUSE_MS = 30_000;
-
 /**
- * Brings the content up: preflight, trust, the committed set, the medium's set, and if that is another one, its load. It is
- * also what the registry serves: nothing before a set is committed, and a committed set stays while another is loaded.
+ * Brings the content up: preflight, trust, the committed set, the medium's set, and if that is another one, its load. With
+ * nothing committed the medium's set is served out of its bundles from the moment that its indexes are verified; else the
+ * committed set is served until another one is committed in its place.
  */
-export class BringUp implements Registry {
+export class BringUp {
+	readonly serving: Serving;
 	readonly #config: ApplianceConfig;
 	readonly #kernel: KernelLine;
 	readonly #state: State;
-	#view: View | undefined;
-	#blobs: BlobSource | undefined;
-	/** Blobs of the view that turned out bad or missing. */
-	readonly #missing = new Set<string>();
-	#running: Promise<void> | undefined;
-	#repair: NodeJS.Timeout | undefined;
-	#repaired = Number.NEGATIVE_INFINITY;
-	#stopped = false;
+	readonly #cache = new FrameCache();
+	readonly #watch: ContentWatch;
+	readonly #ending = new AbortController();
+	/** Ends the check of the whole files that are served in place. */
+	#checking = new AbortController();
+	#store: { readonly store: Store; readonly source: StoreSource } | undefined;
+	/** Lost blobs are loaded again as often as it takes: the medium may be back. */
+	readonly #runner = new Runner(
+		() => this.#run(),
+		() => this.serving.missing.length > 0,
+	);
 
 	constructor(config: ApplianceConfig, kernel: KernelLine, state: State) {
 		this.#config = config;
 		this.#kernel = kernel;
 		this.#state = state;
-	}
-
-	readonly view = () => this.#view;
-
-	get blobs(): BlobSource {
-		if (this.#blobs === undefined) throw new SlipwayError("E_INTERNAL", "The store is not open."); // no view, no blobs
-		return this.#blobs;
-	}
-
-	/** Never throws: what goes wrong becomes state. */
-	run(): Promise<void> {
-		this.#running ??= this.#run().finally(() => {
-			this.#running = undefined;
-			if (this.#missing.size > 0) this.#repairSoon();
+		this.serving = new Serving(state, () => {
+			if (this.#runner.isRunning) return; // when it has ended, another one follows
+			this.#settle();
+			this.#runner.repeat();
 		});
-		return this.#running;
+		this.#watch = new ContentWatch(config.content, () => {
+			if (state.status.stage !== "ready") void this.run();
+		});
 	}
 
-	/** No repair starts from now on. */
-	stop(): void {
-		this.#stopped = true;
-		clearTimeout(this.#repair);
+	/** Never throws: what goes wrong becomes state. If a run is under way already, another one follows it. */
+	run(): Promise<void> {
+		return this.#runner.run();
+	}
+
+	/** Ends what is under way; nothing starts from now on. */
+	async stop(): Promise<void> {
+		this.#watch.stop();
+		this.#ending.abort();
+		this.#checking.abort();
+		await this.#runner.stop();
+		this.serving.use(undefined);
 	}
 
 	async #run(): Promise<void> {
 		const state = this.#state;
 		try {
-			if (this.#view === undefined) {
+			await this.#watch.note();
+			if (this.serving.shown === undefined) {
 				state.enter("preflight");
-				state.condition("boot", ...(await bootFaults(this.#config.run)));
-				if (!(await this.#preflight())) return;
+				if (!(await preflight(this.#config, state))) return;
 			}
-			const trust = await this.#step("trust", () => loadTrust(this.#config.trust));
+			const trust = await step(this.#state, "trust", () => loadTrust(this.#config.trust));
 			// Told before anything is read: what a development key signs may be anybody's.
 			state.update({ developmentKey: [...trust.release.keys.values()].some((key) => key.development) });
-			const store = await this.#step("store", () => Store.open(join(this.#config.store, "store")));
-			const source = new StoreSource(store, (digest, error) => this.#lost(digest, error));
-			this.#blobs = source;
-			await this.#serve(store, source, trust);
+			if (await this.#isInPlace()) await this.#serveInPlace(trust);
+			else await this.#serveFromStore(trust);
 		} catch (error) {
-			// A step has told its own condition; a committed set goes on being served.
-			if (!(error instanceof StepFailed)) state.fail("agent", error);
-			state.enter(this.#view === undefined ? "failed" : "degraded");
+			// A step has told its own condition; what is served goes on being served.
+			if (!(error instanceof StepFailed)) state.condition("agent", ...slipwayErrors(error));
+		} finally {
+			this.#settle();
 		}
 	}
 
-	/** All that the machine lacks, at once; without FIPS where it must be, or the hardware, nothing is loaded. */
-	async #preflight(): Promise<boolean> {
-		const { config, state } = { config: this.#config, state: this.#state };
-		const fips = fipsFault(state.status.fips);
-		state.condition("fips", ...(fips ? [fips] : []));
-		const { kind, size } = await volume(config.store);
-		const missing = missingRequirements(config, await readHardware(config.run), {
-			kind,
-			sizeMiB: Math.floor(size / 2 ** 20),
-		});
-		if (missing.length > 0) state.fail("requirements", new SlipwayErrors(missing));
-		else state.condition("requirements");
-		if (fips === undefined && missing.length === 0) return true;
-		state.enter("failed");
-		return false;
+	/** What is copied into memory would be there twice at best. */
+	async #isInPlace(): Promise<boolean> {
+		const { serve, store } = this.#config;
+		return serve === "in-place" || (serve === "auto" && (await volume(store)).kind === "ephemeral");
 	}
 
-	async #serve(store: Store, source: BlobSource, trust: Trust): Promise<void> {
+	async #serveInPlace(trust: Trust): Promise<void> {
+		this.#state.enter(this.serving.shown ? "serving" : "verifying");
+		const set = await step(this.#state, "content", () =>
+			readContentSet(this.#config, this.#kernel, trust, this.#state),
+		);
+		const medium = await this.#open(set, trust);
+		try {
+			await step(this.#state, "load", () => this.#showMedium(set, this.#bundleSource(medium), "in-place"));
+		} catch (error) {
+			medium.close();
+			throw error;
+		}
+		this.serving.use(medium);
+		this.#checkInBackground(medium, trust);
+	}
+
+	async #serveFromStore(trust: Trust): Promise<void> {
 		const state = this.#state;
+		const { store } = await step(this.#state, "store", () => this.#openStore());
 		// A set in the store that no longer proves itself is not served; the medium's set replaces it.
-		const committed = await this.#open(store, source, trust).catch((error) => {
+		const committed = await this.#showCommitted(trust).catch((error) => {
 			state.condition("committed", ...slipwayErrors(error));
 			return undefined;
 		});
-		state.enter(this.#view ? "serving" : "verifying");
+		state.enter(this.serving.shown ? "serving" : "verifying");
 
-		const set = await this.#step("content", () => readContentSet(this.#config, this.#kernel, trust, state));
-		await this.#step("load", async () => {
-			const blobs = set.candidates.flatMap(({ index }) => index.blobs);
-			await store.sweep(blobs.map((blob) => blob.digest));
-			if (committed && sameSet(committed, set)) return;
-			if (!committed) tellRelease(state, set.release, set.candidates, "pending");
-			await checkSpace(
-				store,
-				set.candidates.map((c) => c.index),
-			);
-			await loadSet(store, source, trust, set.release, set.candidates, state);
-			if (!(await this.#open(store, source, trust))) throw new SlipwayError("E_INTERNAL", "Nothing was committed.");
-			await store.sweep();
-		})
-			.catch(async (error) => {
-				await store.sweep().catch(() => undefined); // why the load failed is what matters
-				if (committed) this.#tell(committed); // it is still what answers
-				throw error;
-			})
-			.finally(() => closeCandidates(set.candidates));
+		const set = await step(this.#state, "content", () => readContentSet(this.#config, this.#kernel, trust, state));
+		if (committed && sameSet(committed, set)) {
+			await closeCandidates(set.candidates);
+			this.serving.use(undefined);
+			await step(this.#state, "load", () => store.sweep());
+		} else {
+			await this.#load(set, committed, trust);
+		}
 		state.condition("committed");
-		const { bundles, conditions } = state.status;
-		const booted = conditions.every((c) => c.name !== "boot" || c.ok);
-		const whole = booted && bundles.every((b) => b.state !== "absent") && this.#missing.size === 0;
-		state.enter(whole ? "ready" : "degraded");
+	}
+
+	/** Loads the set, serving it from its medium meanwhile if nothing else is there, and commits it. */
+	async #load(set: ContentSet, committed: Committed | undefined, trust: Trust): Promise<void> {
+		const { store, source } = await this.#openStore();
+		const medium = await this.#open(set, trust);
+		// What is shown from a medium is shown from this one from now on.
+		const before = this.serving.shown?.from === "store" ? this.serving.shown : undefined;
+		try {
+			await step(this.#state, "load", async () => {
+				const indexes = set.candidates.map((candidate) => candidate.index);
+				await store.sweep(indexes.flatMap((index) => index.blobs.map((blob) => blob.digest)));
+				const blobs = new TieredSource(source, this.#bundleSource(medium));
+				if (before === undefined) await this.#showMedium(set, blobs, "pending");
+				else if (before.release === set.release.digest) this.serving.show({ ...before, blobs }); // lost blobs come from it
+				this.serving.use(medium);
+				this.#state.enter("serving");
+				await checkSpace(store, indexes);
+				await loadSet(store, source, trust, set.release, set.candidates, this.#state);
+				if (!(await this.#showCommitted(trust))) throw new SlipwayError("E_INTERNAL", "Nothing was committed.");
+				await store.sweep();
+			});
+			this.serving.use(undefined);
+		} catch (error) {
+			await medium.check(); // if it can be read no more, that is told too
+			await store.sweep().catch(() => undefined); // why the load failed is what matters
+			const shown = this.serving.shown;
+			if (before === undefined && shown !== undefined && !isRefusal(error)) {
+				tellRelease(this.#state, set.release, set.candidates, "in-place"); // no room, say
+				this.#checkInBackground(medium, trust);
+			} else {
+				this.serving.show(before);
+				if (medium.gone === undefined) this.serving.use(undefined); // else it is waited for
+				if (committed) this.#tell(committed); // it is still what answers
+			}
+			throw error;
+		}
+	}
+
+	async #openStore() {
+		if (this.#store === undefined) {
+			const store = await Store.open(join(this.#config.store, "store"));
+			const source = new StoreSource(store, (digest, error) => this.serving.lost(digest, error));
+			this.#store = { store, source };
+		}
+		return this.#store;
+	}
+
+	#bundleSource(medium: Medium): BundleSource {
+		return new BundleSource(medium, (digest, error) => this.serving.lost(digest, error));
+	}
+
+	#open({ candidates }: ContentSet, trust: Trust): Promise<Medium> {
+		return Medium.of(
+			candidates.map((candidate) => candidate.bundle),
+			{
+				cache: this.#cache,
+				reopen: (path) => openAuthentic(path, trust),
+				onChange: (error) => {
+					this.serving.mediumChanged();
+					if (error === undefined) void this.run();
+					else if (!this.#runner.isRunning) this.#settle();
+				},
+			},
+		);
+	}
+
+	/** Shows the set's names: their closures are known to be whole from the signed indexes and the manifests. */
+	async #showMedium(set: ContentSet, blobs: BlobSource, to: "pending" | "in-place"): Promise<void> {
+		const found = this.serving.missing;
+		for (const { bundle } of set.candidates) await verifyNames(bundle);
+		const view = await buildView(
+			set.candidates.flatMap(({ index }) => index.names),
+			blobs,
+		);
+		this.serving.show({ view, blobs, from: "medium", release: set.release.digest }, found);
+		tellRelease(this.#state, set.release, set.candidates, to);
 	}
 
 	/** Proves the committed set anew, if there is one, and serves it. */
-	async #open(store: Store, source: BlobSource, trust: Trust): Promise<Committed | undefined> {
-		const lost = [...this.#missing]; // they are found again or not needed any more; not so what is lost meanwhile
+	async #showCommitted(trust: Trust): Promise<Committed | undefined> {
+		const { store, source } = await this.#openStore();
+		const found = this.serving.missing;
 		const committed = await openCommitted(store, source, trust, this.#config, this.#kernel.rootId);
 		if (committed === undefined) return undefined;
-		this.#view = committed.view;
-		for (const digest of lost) this.#missing.delete(digest);
-		if (this.#missing.size === 0) this.#state.condition("blobs");
+		const { view, release } = committed;
+		this.serving.show({ view, blobs: source, from: "store", release: release.digest }, found);
 		this.#tell(committed);
 		return committed;
 	}
 
 	#tell({ release, bundles }: Committed): void {
 		tellRelease(this.#state, release, bundles, "committed");
-		this.#state.update({ missingBlobs: [...this.#missing] });
 	}
 
-	/** A named step: its condition is told whichever way it ends. */
-	async #step<T>(name: string, work: () => Promise<T>): Promise<T> {
-		try {
-			const result = await work();
-			this.#state.condition(name);
-			return result;
-		} catch (error) {
-			this.#state.fail(name, error, this.#view === undefined ? "failed" : "degraded");
-			throw new StepFailed(name);
-		}
+	/** What is served in place and does not prove itself as a whole is served no more. */
+	#checkInBackground(medium: Medium, trust: Trust): void {
+		this.#checking.abort();
+		const checking = new AbortController();
+		this.#checking = checking;
+		const { signal } = checking;
+		void checkWhole(medium, trust, this.#state, signal).catch(async (error) => {
+			if (signal.aborted) return;
+			if (!isRefusal(error)) return void (await medium.check());
+			this.serving.show(undefined);
+			this.serving.use(undefined);
+			this.#state.condition("wholeFileVerified", ...slipwayErrors(error));
+			this.#settle();
+		});
 	}
 
-	/** A stored blob went bad or missing. Where it is served, the set is brought up again, which loads it from the medium. */
-	#lost(digest: string, error: SlipwayError): void {
-		if (this.#view === undefined || !holds(this.#view, digest)) return; // the step that reads it tells
-		this.#missing.add(digest);
-		this.#state.condition("blobs", error);
-		this.#state.update({ missingBlobs: [...this.#missing] });
-		if (this.#running !== undefined) return; // when it has ended, another one follows
-		this.#state.enter("degraded");
-		this.#repairSoon();
-	}
-
-	#repairSoon(): void {
-		if (this.#stopped) return;
-		const pause = performance.now() - this.#repaired < REPAIR_PAUSE_MS ? REPAIR_PAUSE_MS : 0;
-		this.#repair ??= setTimeout(async () => {
-			await this.run();
-			this.#repaired = performance.now();
-			this.#repair = undefined;
-			if (this.#missing.size > 0) this.#repairSoon();
-		}, pause);
+	#settle(): void {
+		this.#state.enter(settledStage(this.#state.status));
 	}
 }
-
-class StepFailed extends Error {}

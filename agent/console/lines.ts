@@ -13,7 +13,7 @@ export function consoleLines(status: Status): string[] {
 		...(status.urls.status === null ? [] : [`Status:    ${status.urls.status}`]),
 		...(status.urls.registry === null ? [] : [`Registry:  ${status.urls.registry}`]),
 		...(status.store.kind === "ephemeral"
-			? ["Store: ephemeral (no data disk); content is loaded again at every start."]
+			? ["No data disk: content is served from the medium."]
 			: []),
 		...(status.developmentKey ? ["Trusts a development key: not for production."] : []),
 		...(status.fips.required ? [status.fips.statement] : []),

@@ -3,7 +3,7 @@ import type { Trust } from "../../bundle/trust.ts";
 import { verifyContents } from "../../bundle/verify.ts";
 import { buildView } from "../registry/build-view.ts";
 import type { BlobSource } from "../registry/lookup.ts";
-import type { BundleStatus, State } from "../status/state.ts";
+import type { State } from "../status/state.ts";
 import type { Evidence } from "../store/evidence.ts";
 import { Ingest } from "../store/ingest.ts";
 import type { Store } from "../store/store.ts";
@@ -34,7 +34,7 @@ export async function loadSet(
 	try {
 		for (const candidate of candidates) {
 			current = candidate.indexDigest;
-			markBundle(state, candidate.indexDigest, "verifying");
+			state.markBundle(candidate.indexDigest, "verifying");
 			const taken: string[] = [];
 			await verifyContents(candidate.bundle, trust, {
 				onBlobChunk: (digest, chunk) => {
@@ -51,10 +51,10 @@ export async function loadSet(
 			await ingest.settle();
 			await keepIndex(store, candidate);
 			for (const digest of taken) present.add(digest); // a later bundle may share it
-			markBundle(state, candidate.indexDigest, "verified");
+			state.markBundle(candidate.indexDigest, "verified");
 		}
 	} catch (error) {
-		markBundle(state, current, "bad");
+		state.markBundle(current, "bad");
 		await ingest.abort();
 		throw error;
 	}
@@ -92,11 +92,4 @@ function startProgress(state: State, candidates: readonly Candidate[]) {
 		bytes: (count: number) => set({ bytesDone: now.bytesDone + count }),
 		blob: () => set({ blobsDone: now.blobsDone + 1 }),
 	};
-}
-
-/** Sets the state of the bundle with that index digest, if the status shows it. */
-function markBundle(state: State, indexDigest: string, to: BundleStatus["state"]): void {
-	state.update({
-		bundles: state.status.bundles.map((b) => (b.indexDigest === indexDigest ? { ...b, state: to } : b)),
-	});
 }

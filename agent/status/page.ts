@@ -40,11 +40,11 @@ ${table(
 )}
 <h2>Names</h2>
 ${table(
-	status.bundles.filter((b) => b.state === "committed").flatMap((b) => b.names.map((name) => [name, b.name])),
+	(status.servedFrom === null ? [] : status.bundles).flatMap((b) => b.names.map((name) => [name, b.name])),
 	["Name", "Bundle"],
 )}
 <h2>Checks</h2>
-${table(status.conditions.map((c) => [c.name, c.ok ? "ok" : `${c.code}`]))}
+${table(status.conditions.map((c) => [c.name, c.code ?? "ok", c.ok ? c.cause : ""]))}
 </body></html>
 `;
 }
@@ -59,10 +59,8 @@ function facts(status: Status): string[][] {
 		["TLS certificate, SHA-256", status.tlsSha256],
 		["Content release", status.release && `${status.release.version} (sequence ${status.release.sequence})`],
 		["Trusts", status.developmentKey ? "a development key: not for production" : null],
-		[
-			"Store",
-			`${status.store.path}, ${status.store.kind === "ephemeral" ? "ephemeral: loaded again at every start" : "persistent"}`,
-		],
+		["Store", `${status.store.path}, ${status.store.kind === "ephemeral" ? "in memory" : "persistent"}`],
+		["Served from", status.servedFrom],
 		["FIPS", status.fips.statement],
 		...status.fips.proofs.map((p) => [`FIPS proof: ${p.name}`, `${p.ok ? "ok" : "FAILED"}, ${p.detail}`]),
 	];

@@ -4,7 +4,10 @@ import { type ErrorCode, SlipwayError, SlipwayErrors } from "../../bundle/errors
 /** booting, preflight, verifying, serving, then ready; or degraded (a set is served, something is wrong) or failed. */
 export type Stage = "booting" | "preflight" | "verifying" | "serving" | "ready" | "degraded" | "failed";
 
-/** One thing that was checked. `code`, `cause` and `next` say what is wrong and what to do; empty when `ok`. */
+/**
+ * One thing that was checked. `code`, `cause` and `next` say what is wrong and what to do; empty when all is well. One that is
+ * `ok` and has a code (`W_…`) is a warning: it is no reason not to be ready.
+ */
 export interface Condition {
 	readonly name: string;
 	readonly ok: boolean;
@@ -35,7 +38,7 @@ export interface BundleStatus {
 	readonly fips: boolean | "n/a";
 	readonly indexDigest: string;
 	readonly required: boolean;
-	readonly state: "pending" | "verifying" | "verified" | "committed" | "absent" | "bad";
+	readonly state: "pending" | "verifying" | "verified" | "committed" | "in-place" | "absent" | "bad";
 	readonly names: readonly string[];
 }
 
@@ -65,7 +68,11 @@ export interface Status {
 	readonly store: { readonly path: string; readonly kind: "persistent" | "ephemeral" };
 	readonly release: { readonly version: string; readonly sequence: number; readonly digest: string } | null;
 	readonly bundles: readonly BundleStatus[];
-	/** Digests that the served set needs and the store has lost; null while nothing is served. */
+	/** Where the bytes of the served names come from; null while nothing is served. */
+	readonly servedFrom: "store" | "medium" | null;
+	/** The medium that something is read from is there; null when nothing needs it. */
+	readonly mediumPresent: boolean | null;
+	/** Digests that the served set needs and no verified source has; null while nothing is served. */
 	readonly missingBlobs: readonly string[] | null;
 	/** Check of the medium asked for with slipway.check=1; null when it was not. */
 	readonly mediumCheck: { readonly done: number; readonly total: number; readonly bad: readonly string[] } | null;
@@ -120,6 +127,20 @@ export class State {
 			...this.#status,
 			conditions: [...this.#status.conditions.filter((c) => !old.test(c.name)), ...(said.length > 0 ? said : [fine])],
 			...(errors[0] === undefined ? {} : { lastError: lastError(errors[0]) }),
+		});
+	}
+
+	/** Sets the condition of that name to a warning: told, and no fault. */
+	warn(name: string, code: ErrorCode, cause: string): void {
+		const { next } = new SlipwayError(code, cause);
+		const others = this.#status.conditions.filter((c) => c.name !== name);
+		this.#set({ ...this.#status, conditions: [...others, { name, ok: true, code, cause, next }] });
+	}
+
+	/** Sets the state of the bundle with that index digest, if it is shown. */
+	markBundle(indexDigest: string, to: BundleStatus["state"]): void {
+		this.update({
+			bundles: this.#status.bundles.map((b) => (b.indexDigest === indexDigest ? { ...b, state: to } : b)),
 		});
 	}
 

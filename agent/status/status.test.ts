@@ -28,6 +28,8 @@ const initial: Status = {
 	store: { path: "/s", kind: "ephemeral" },
 	release: null,
 	bundles: [],
+	servedFrom: null,
+	mediumPresent: null,
 	missingBlobs: null,
 	mediumCheck: null,
 	addresses: ["192.0.2.7"],
@@ -76,7 +78,9 @@ test("the same failure reads the same in status, readyz, metrics, page, console 
 	expect((await get("/readyz")).status).toBe(503);
 	state.update({ missingBlobs: ["sha256:00"] });
 	expect((await get("/readyz")).status).toBe(503);
-	state.update({ missingBlobs: [] });
+	state.update({ missingBlobs: [], servedFrom: "medium", mediumPresent: false });
+	expect((await get("/readyz")).status).toBe(503);
+	state.update({ mediumPresent: true });
 	expect((await get("/readyz")).status).toBe(200);
 	state.enter("serving");
 	expect((await get("/readyz")).status).toBe(503);
@@ -87,7 +91,7 @@ test("the console says what a field engineer and the boot command need, in print
 	expect(lines.join("")).toMatch(/^[\x20-\x7e]*$/);
 	expect(lines[0]).toBe("vertex 1?[2J? (build bbbbbbbbbbbb)");
 	expect(lines).toEqual(expect.arrayContaining([`slipway: tls-sha256=${"ab".repeat(32)}`, "slipway: state=ready"]));
-	expect(lines.join("\n")).toMatch(/ephemeral.*\n.*development key/);
+	expect(lines.join("\n")).toMatch(/No data disk.*\n.*development key/);
 });
 
 test("the page loads nothing from elsewhere and runs no script", async () => {

@@ -57,8 +57,7 @@ const TABLE = 2 * 2 ** 20;
  * the size demanded must do, and neither the file system's own needs nor the table count. Undefined for what is on none.
  */
 export async function deviceSize(dev: number, sys = "/sys"): Promise<number | undefined> {
-	const [major, minor] = [(dev >>> 8) & 0xfff, (dev & 0xff) | ((dev >>> 12) & 0xfff00)];
-	const folder = join(sys, "dev/block", `${major}:${minor}`);
+	const folder = deviceFolder(dev, sys);
 	const sectors = Number(await readFile(join(folder, "size"), "utf8").catch(() => "0"));
 	if (sectors === 0) return undefined;
 	const isPartition = await stat(join(folder, "partition")).then(
@@ -66,4 +65,10 @@ export async function deviceSize(dev: number, sys = "/sys"): Promise<number | un
 		() => false,
 	);
 	return sectors * 512 + (isPartition ? TABLE : 0);
+}
+
+/** What the kernel tells of the block device with that number (as in st_dev): a folder that vanishes with the device. */
+export function deviceFolder(dev: number, sys = "/sys"): string {
+	const [major, minor] = [(dev >>> 8) & 0xfff, (dev & 0xff) | ((dev >>> 12) & 0xfff00)];
+	return join(sys, "dev/block", `${major}:${minor}`);
 }

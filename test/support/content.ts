@@ -61,6 +61,7 @@ export async function makeContent(
 		store: join(dir, "store"),
 		run: join(dir, "run"),
 		network: { registryPort: 0, statusPort: 0 },
+		serve: "store", // whatever file system the tests run on
 	};
 	return {
 		dir,

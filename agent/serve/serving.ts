@@ -1,0 +1,87 @@
+import { SlipwayError } from "../../bundle/errors.ts";
+import type { BlobSource, Registry } from "../registry/lookup.ts";
+import { holds, type View } from "../registry/view.ts";
+import type { State } from "../status/state.ts";
+import type { Medium } from "./medium.ts";
+
+/** What the registry shows, and where its bytes come from. */
+export interface Shown {
+	readonly view: View;
+	readonly blobs: BlobSource;
+	readonly from: "store" | "medium";
+	/** Digest of the content release. */
+	readonly release: string;
+}
+
+/** What is served at this moment. Whatever changes in it is told to the state at once, so the two cannot disagree. */
+export class Serving implements Registry {
+	readonly #state: State;
+	readonly #onLost: () => void;
+	#shown: Shown | undefined;
+	#medium: Medium | undefined;
+	/** Blobs of the view that no source has any more. */
+	readonly #missing = new Set<string>();
+
+	/** `onLost` is called when a blob that is shown turned out bad or missing. */
+	constructor(state: State, onLost: () => void) {
+		this.#state = state;
+		this.#onLost = onLost;
+	}
+
+	readonly view = () => this.#shown?.view;
+
+	get blobs(): BlobSource {
+		if (this.#shown === undefined) throw new SlipwayError("E_INTERNAL", "Nothing is served."); // no view, no blobs
+		return this.#shown.blobs;
+	}
+
+	get shown(): Shown | undefined {
+		return this.#shown;
+	}
+
+	get missing(): readonly string[] {
+		return [...this.#missing];
+	}
+
+	/**
+	 * Shows this from now on, or nothing. `found` are blobs missed before that this has again or does not need; not so what is
+	 * lost meanwhile.
+	 */
+	show(shown: Shown | undefined, found: readonly string[] = []): void {
+		this.#shown = shown;
+		for (const digest of shown === undefined ? this.missing : found) this.#missing.delete(digest);
+		if (this.#missing.size === 0) this.#state.condition("blobs");
+		this.#tell();
+	}
+
+	/** The medium that bytes come from, or none; the one before is closed once nobody reads from it. */
+	use(medium: Medium | undefined): void {
+		if (medium !== this.#medium) this.#medium?.close();
+		this.#medium = medium;
+		this.mediumChanged();
+	}
+
+	/** The medium went away or came back. */
+	mediumChanged(): void {
+		const gone = this.#medium?.gone;
+		this.#state.condition("medium", ...(gone === undefined ? [] : [gone]));
+		this.#tell();
+	}
+
+	/** A blob's bytes are wrong or not there. What is not shown is told by the step that reads it. */
+	lost(digest: string, error: SlipwayError): void {
+		if (this.#shown === undefined || !holds(this.#shown.view, digest)) return;
+		this.#missing.add(digest);
+		this.#state.condition("blobs", error);
+		this.#tell();
+		this.#onLost();
+	}
+
+	#tell(): void {
+		this.#state.update({
+			servedFrom: this.#shown?.from ?? null,
+			mediumPresent: this.#medium === undefined ? null : this.#medium.gone === undefined,
+			missingBlobs: this.#shown === undefined ? null : this.missing,
+		});
+	}
+}
