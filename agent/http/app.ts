@@ -33,10 +33,12 @@ const HTTP_LIMITS: ServerOptions = {
  */
 export function createApp(options: AppOptions): FastifyInstance {
 	let closeAll = () => {};
-	const app = Fastify({
+	const app: FastifyInstance = Fastify({
 		bodyLimit: 64 * 1024,
 		forceCloseConnections: true, // an idle client must not hold up the end of the agent
 		routerOptions: { maxParamLength: 1024 },
+		// What cannot be routed has the same form of answer as any other error.
+		frameworkErrors: (error, request, reply) => app.errorHandler(error, request, reply),
 		rewriteUrl: (request) => options.rewriteUrl?.(request.url ?? "/") ?? request.url ?? "/",
 		clientErrorHandler: (error, socket) => {
 			// Whoever has not spoken HTTP, a TLS handshake that timed out say, would never take an answer.

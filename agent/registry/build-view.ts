@@ -8,6 +8,7 @@ interface Building {
 	readonly manifests: Map<string, ManifestEntry>;
 	readonly blobs: Map<string, number>;
 	readonly referrers: Map<string, Referrer[]>;
+	readonly absent: Set<string>;
 }
 
 interface Descriptor {
@@ -34,6 +35,7 @@ export async function buildView(names: readonly NameRecord[], source: BlobSource
 			manifests: new Map(),
 			blobs: new Map(),
 			referrers: new Map(),
+			absent: new Set(),
 		};
 		view.set(repository, repo);
 		const key = [repository, ...name.absent.toSorted()].join(" ");
@@ -52,8 +54,9 @@ async function add(repo: Building, at: Descriptor, walk: Walk): Promise<void> {
 	const isNew = !repo.manifests.has(at.digest);
 	repo.manifests.set(at.digest, { mediaType: at.mediaType, size: at.size });
 	if (document.subject !== undefined && isNew) {
+		// An empty type counts as none, and only an image manifest has a config to fall back on.
 		const artifactType =
-			document.artifactType ?? (document.kind === "manifest" ? document.config.mediaType : undefined);
+			document.artifactType || (document.kind === "manifest" ? document.config.mediaType : undefined);
 		const referrer: Referrer = {
 			mediaType: at.mediaType,
 			digest: at.digest,
@@ -69,8 +72,8 @@ async function add(repo: Building, at: Descriptor, walk: Walk): Promise<void> {
 		return;
 	}
 	for (const child of document.manifests) {
-		if (walk.absent.has(child.digest)) continue;
-		if (isManifestType(child.mediaType)) await add(repo, child, walk);
+		if (walk.absent.has(child.digest)) repo.absent.add(child.digest);
+		else if (isManifestType(child.mediaType)) await add(repo, child, walk);
 		else repo.blobs.set(child.digest, child.size);
 	}
 }

@@ -9,6 +9,8 @@ export interface Repository {
 	readonly blobs: ReadonlyMap<string, number>;
 	/** Subject digest → manifests that refer to it, by digest. */
 	readonly referrers: ReadonlyMap<string, readonly Referrer[]>;
+	/** Children of kept image indexes that the bundles left out (image-spec 1.1, "sparse"); `manifests` goes before it. */
+	readonly absent: ReadonlySet<string>;
 }
 
 export interface ManifestEntry {
@@ -21,14 +23,6 @@ export interface Referrer extends ManifestEntry {
 	readonly digest: string;
 	readonly artifactType?: string;
 	readonly annotations?: Readonly<Record<string, string>>;
-}
-
-/**
- * Looks a repository up. containerd's mirrors ask for `library/nginx?ns=docker.io`: the namespace is the original host,
- * which our names begin with.
- */
-export function findRepository(view: View, name: string, ns: string | undefined): Repository | undefined {
-	return (ns === undefined ? undefined : view.get(`${ns}/${name}`)) ?? view.get(name);
 }
 
 /** Whether any repository shows that blob or manifest. */
