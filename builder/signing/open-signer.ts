@@ -1,8 +1,9 @@
-import { createSign, createVerify } from "node:crypto";
+import { createVerify } from "node:crypto";
 import path from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { isSignatureForm, loadPublicKey, type PublicKey } from "../../bundle/keys.ts";
 import type { Inputs } from "../release/inputs.ts";
+import { signDigest } from "../tools/openssl.ts";
 import { developmentKey } from "./development-key.ts";
 import { loadPrivateKey } from "./private-key.ts";
 import { SignatureCache } from "./signature-cache.ts";
@@ -22,15 +23,17 @@ export interface SignerOptions {
 export async function openSigner(options: SignerOptions): Promise<Signer> {
 	if (options.inputs !== undefined) return replayingSigner(options.inputs);
 	const file = options.signingKey ?? (await developmentKey(options.root));
-	const { key, public: publicKey, publicPem, development } = await loadPrivateKey(file, options.passphraseFile);
+	const loaded = await loadPrivateKey(file, options.passphraseFile);
+	const { public: publicKey, publicPem, development } = loaded;
 	const { keyId } = publicKey;
 	const cache = new SignatureCache(path.join(options.cacheDir, "signatures", keyId));
-	const sign: Signer["sign"] = async (digest, open) => {
-		const known = await cache.find(digest, (signature) => isSignatureForm(publicKey, signature));
+	const isWhole = (signature: Buffer) => isSignatureForm(publicKey, signature);
+	const sign: Signer["sign"] = async (digest) => {
+		const known = await cache.find(digest, isWhole);
 		if (known !== undefined) return known;
-		const signing = createSign("sha256");
-		for await (const chunk of open()) signing.update(chunk);
-		return cache.keep(digest, signing.sign(key));
+		const signature = await signDigest(file, loaded.encrypted ? options.passphraseFile : undefined, digest);
+		if (!isWhole(signature)) throw new SlipwayError("E_KEY_MISSING", `The key in ${file} has changed.`);
+		return cache.keep(digest, signature);
 	};
 	return { keyId, publicKeyPem: publicPem, development, sign };
 }

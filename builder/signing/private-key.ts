@@ -5,7 +5,7 @@ import { loadPublicKey, type PublicKey } from "../../bundle/keys.ts";
 import { DEVELOPMENT_MARK } from "../../bundle/role.ts";
 
 export interface PrivateKey {
-	readonly key: KeyObject;
+	readonly encrypted: boolean;
 	readonly public: PublicKey;
 	/** SPKI in PEM; a development key has its mark in front. */
 	readonly publicPem: string;
@@ -25,13 +25,13 @@ export async function loadPrivateKey(file: string, passphraseFile?: string): Pro
 		});
 	}
 	const passphrase = encrypted
-		? (await readText(passphraseFile as string, "SIGNING_KEY_PASSPHRASE_FILE")).trimEnd()
+		? (await readText(passphraseFile as string, "SIGNING_KEY_PASSPHRASE_FILE")).split(/\r?\n/, 1)[0] // as openssl reads it
 		: undefined;
 	const key = parse(pem, passphrase, file);
 	const spki = createPublicKey(key).export({ type: "spki", format: "pem" }).toString();
 	const development = pem.startsWith(DEVELOPMENT_MARK);
 	const publicPem = development ? `${DEVELOPMENT_MARK}: not for production\n${spki}` : spki;
-	return { key, public: loadPublicKey(spki), publicPem, development };
+	return { encrypted, public: loadPublicKey(spki), publicPem, development };
 }
 
 function parse(pem: string, passphrase: string | undefined, file: string): KeyObject {

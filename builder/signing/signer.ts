@@ -6,8 +6,8 @@ export interface Signer {
 	readonly publicKeyPem: string;
 	readonly development: boolean;
 	/**
-	 * Signature (DER) over the bytes whose SHA-256 is `digest`, taken from the inputs file or the cache where it is known,
-	 * else made from what `open` yields. ECDSA signatures are random, so a known one must be used again for the same bytes.
+	 * Signature (DER) over the bytes whose SHA-256 is `digest`, taken from the inputs file or the cache where it is known, else
+	 * made. `open` yields these bytes: a signature that came with an inputs file is checked over them. ECDSA signatures are random, so a known one must be used again for the same bytes.
 	 * Errors: E_KEY_MISSING when it is not known and there is no private key.
 	 */
 	sign(digest: string, open: () => AsyncIterable<Uint8Array>): Promise<Buffer>;
