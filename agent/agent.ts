@@ -4,17 +4,21 @@ import type { FastifyInstance } from "fastify";
 import type { ApplianceConfig } from "../bundle/appliance.ts";
 import { BringUp } from "./bring-up.ts";
 import { showOnConsoles } from "./console/console.ts";
+import { createControl } from "./control/control.ts";
+import { listenOnSocket } from "./control/socket.ts";
 import { listen, renewTls } from "./http/app.ts";
 import { addresses, ownHosts } from "./http/hosts.ts";
 import { HostWatch } from "./http/watch.ts";
 import { type KernelLine, readKernelLine } from "./load/kernel.ts";
 import { type FipsView, fipsStatus } from "./preflight/fips.ts";
+import { AuditFile } from "./registry/audit-file.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { writeStatusFile } from "./status/file.ts";
 import { createStatus } from "./status/server.ts";
-import { State } from "./status/state.ts";
+import { State, slipwayErrors } from "./status/state.ts";
 import { volume } from "./store/files.ts";
 import { lockStore } from "./store/lock.ts";
+import { Scrub } from "./store/scrub.ts";
 import { type Certificate, deviceCertificate } from "./tls/certificate.ts";
 
 const ADDRESS_CHECK_MS = 5_000;
@@ -53,6 +57,7 @@ export async function startAgent(config: ApplianceConfig, facts: Facts = {}): Pr
 		const bringUp = new BringUp(config, kernel, state);
 		closers.push(() => bringUp.stop());
 		await openEndpoints(config, state, bringUp, closers);
+		await openControl(config, state, bringUp, closers);
 		return { state, settled: bringUp.run(), stop };
 	} catch (error) {
 		state.fail("start", error);
@@ -70,8 +75,12 @@ async function openEndpoints(config: ApplianceConfig, state: State, bringUp: Bri
 
 	const options = { tls, hosts: () => hosts };
 	const status = createStatus(state, () => tls, { ...options, maxConnections: STATUS_CONNECTIONS });
-	const registry = createRegistry(bringUp.serving, { ...options, maxConnections: REGISTRY_CONNECTIONS });
+	const audit = await AuditFile.open(join(config.store, "audit"), config.audit, (error) =>
+		state.condition("audit", ...(error === undefined ? [] : slipwayErrors(error))),
+	);
+	const registry = createRegistry(bringUp.serving, { ...options, maxConnections: REGISTRY_CONNECTIONS, audit });
 	closers.push(
+		() => audit.close(),
 		() => status.close(),
 		() => registry.close(),
 	);
@@ -98,6 +107,19 @@ async function openEndpoints(config: ApplianceConfig, state: State, bringUp: Bri
 	});
 	const timer = setInterval(() => watch.look(ownHosts(names)), ADDRESS_CHECK_MS);
 	closers.push(() => clearInterval(timer));
+}
+
+/** Opens what cares for the store: the scrub in the background, and the control socket. */
+async function openControl(config: ApplianceConfig, state: State, bringUp: BringUp, closers: (() => unknown)[]) {
+	const scrub = await Scrub.open({
+		folder: join(config.store, "state"),
+		everyHours: config.scrub.everyHours,
+		state,
+		source: () => bringUp.source(),
+		isBusy: () => bringUp.isBusy,
+	});
+	closers.push(() => scrub.stop());
+	closers.push(await listenOnSocket(createControl({ state, source: () => bringUp.source(), scrub }), config.run));
 }
 
 async function renew(folder: string, hosts: readonly string[], apps: readonly FastifyInstance[]): Promise<Certificate> {
@@ -127,6 +149,7 @@ async function initialState(config: ApplianceConfig, kernel: KernelLine, fips?: 
 		fips: await fipsStatus(config, fips),
 		developmentKey: false,
 		store: { path: config.store, kind: (await volume(config.store)).kind },
+		scrub: { running: false, bytesDone: 0, bytesTotal: 0, last: null },
 		release: null,
 		bundles: [],
 		servedFrom: null,
