@@ -29,6 +29,14 @@ export default defineConfig({
 			},
 			{
 				test: {
+					name: "crash",
+					include: ["test/crash/**/*.test.ts"],
+					fileParallelism: false,
+					testTimeout: 60 * 60_000,
+				},
+			},
+			{
+				test: {
 					name: "e2e",
 					include: ["test/e2e/**/*.test.ts"],
 					fileParallelism: false,

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { answer } from "./answer.ts";
 import { FAMILIES } from "./families/index.ts";
-import type { Attack } from "./family.ts";
+import type { Attack, Serve } from "./family.ts";
 import { Site } from "./site.ts";
 
 /**
@@ -31,9 +31,9 @@ test.each(FAMILIES)("$row: $title", { timeout: 0 }, async ({ attacks }) => {
 	await fc.assert(fc.asyncProperty(attacks, tryOne), { numRuns: RUNS, seed: SEED });
 });
 
-async function tryOne({ what, codes, make }: Attack): Promise<void> {
+async function tryOne({ what, codes, make, serve }: Attack & { serve: Serve }): Promise<void> {
 	const began = performance.now();
-	const found = await answer(site, await make(site));
+	const found = await answer(site, await make(site), serve);
 	expect(performance.now() - began, `${what}: took too long`).toBeLessThan(MAX_MS);
 	if (codes.length === 0) expect(found, what).toEqual([]);
 	else expect(codes, `${what}: answered with ${found.join(", ") || "acceptance"}`).toContain(found[0]);

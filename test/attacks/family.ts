@@ -21,6 +21,12 @@ export type Offer =
 			readonly config?: object;
 			readonly facts?: Facts;
 			readonly store?: string;
+			/** The content is good and only the box is not: it may serve what it can. */
+			readonly authentic?: true;
+			/** What the box's clock says at its start, and after each change of its state. */
+			readonly clock?: readonly number[];
+			/** Ends what the attack has running. */
+			readonly after?: () => Promise<void>;
 	  };
 
 export interface Attack {
@@ -41,8 +47,12 @@ export interface Family {
 	readonly row: string;
 	readonly title: string;
 	readonly codes: readonly ErrorCode[];
-	readonly attacks: fc.Arbitrary<Attack>;
+	readonly attacks: fc.Arbitrary<Attack & { readonly serve: Serve }>;
 }
+
+/** How the box that gets the attack serves its content: copied into its store, or out of the bundles. */
+export type Serve = "store" | "in-place";
+const SERVE = fc.constantFrom<Serve[]>("store", "in-place");
 
 /** One way to try an attack; `make` puts it together from generated parameters. */
 export function variant<C>(
@@ -63,9 +73,9 @@ export function family(row: string, title: string, ...variants: Variant[]): Fami
 		row,
 		title,
 		codes: [...new Set(variants.flatMap((v) => v.codes))].sort(),
-		attacks: fc.oneof(...variants.map((v) => v.attacks)).map((a) => {
-			const what = `${row} ${a.what}`;
-			return { ...a, what, [fc.toStringMethod]: () => what }; // what the report of a failure shows
+		attacks: fc.tuple(fc.oneof(...variants.map((v) => v.attacks)), SERVE).map(([attack, serve]) => {
+			const what = `${row} ${attack.what}, ${serve}`;
+			return { ...attack, serve, what, [fc.toStringMethod]: () => what }; // what the report of a failure shows
 		}),
 	};
 }

@@ -1,7 +1,10 @@
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import type { ContentRelease } from "../../bundle/index-schema.ts";
+import { vi } from "vitest";
+import { run } from "../../builder/tools/run.ts";
+import { signEnvelope } from "../../bundle/dsse.ts";
+import { bundleIndex, type ContentRelease, PAYLOAD_TYPE } from "../../bundle/index-schema.ts";
 import { makeRelease } from "../../bundle/release.ts";
 import { signatureName } from "../../bundle/signature-file.ts";
 import { makeTestBundle, type TestBundle, type TestSigner, testSigner } from "../support/bundles.ts";
@@ -10,6 +13,17 @@ import type { Offer, TrustChoice } from "./family.ts";
 
 /** Names that the good content brings: a refusal means that none of them answers. */
 const REFS = ["a.example/core/one:1", "a.example/core/two:1"];
+
+const schema = bundleIndex.pick({ name: true, version: true, arch: true, fips: true }).loose();
+
+function payloadOf(file: Buffer, trailer: number): unknown {
+	try {
+		const end = trailer - file.readUInt32LE(trailer + 16);
+		return JSON.parse(file.toString("utf8", end - Number(file.readBigUInt64LE(trailer + 8)), end));
+	} catch {
+		return undefined;
+	}
+}
 
 /** The good content that attacks start from, and folders to put them together in. */
 export class Site {
@@ -24,6 +38,7 @@ export class Site {
 	readonly rsa: TestSigner;
 	readonly stranger: TestSigner;
 	#case = 0;
+	readonly #mounts: string[] = [];
 
 	private constructor(parts: Pick<Site, "dir" | "good" | "wide" | "other" | "signer" | "second" | "rsa" | "stranger">) {
 		this.dir = parts.dir;
@@ -38,6 +53,8 @@ export class Site {
 
 	static async make(): Promise<Site> {
 		const dir = await mkdtemp(join(tmpdir(), "slipway-attacks-"));
+		// In memory: what is durable is not the question here, and thousands of cases would wait for the disk.
+		await run("mount", ["-t", "tmpfs", "-o", "size=2g", "tmpfs", dir]);
 		const signer = testSigner();
 		const bundle = async (name: string, refs: readonly string[], algorithm?: "sha512") => {
 			const at = join(dir, name);
@@ -71,14 +88,34 @@ export class Site {
 		return path;
 	}
 
+	/** A new file system in memory, mounted with these options, until the next sweep. */
+	async mount(options: string): Promise<string> {
+		const path = await this.folder();
+		await run("mount", ["-t", "tmpfs", "-o", options, "tmpfs", path]);
+		this.#mounts.push(path);
+		return path;
+	}
+
+	/** The same folder under another path, until the next sweep. */
+	async bind(folder: string): Promise<string> {
+		const path = await this.folder();
+		await run("mount", ["--bind", folder, path]);
+		this.#mounts.push(path);
+		return path;
+	}
+
 	/** Removes what cases left behind. */
 	async sweep(): Promise<void> {
+		for (let path = this.#mounts.pop(); path !== undefined; path = this.#mounts.pop()) await run("umount", [path]);
 		for (; this.#case > 0; this.#case--)
 			await rm(join(this.dir, `case-${this.#case}`), { recursive: true, force: true });
 	}
 
-	remove(): Promise<void> {
-		return rm(this.dir, { recursive: true, force: true });
+	async remove(): Promise<void> {
+		await this.sweep();
+		// Fails as long as a file in it is open: agents close theirs a moment after they have stopped, and must.
+		await vi.waitFor(() => run("umount", [this.dir]), { timeout: 10_000, interval: 200 });
+		await rm(this.dir, { recursive: true, force: true });
 	}
 
 	/** A forged bundle as an offer. */
@@ -99,9 +136,15 @@ export class Site {
 			await cp(path, join(content, basename(path)));
 			await cp(signatureName(path), join(content, basename(signatureName(path))));
 		}
-		const named = await Promise.all(bundles.map((path) => this.#claims(path)));
-		await this.release(content, { bundles: named, ...change }, signer);
+		await this.release(content, { ...(await this.payload(bundles)), ...change }, signer);
 		return content;
+	}
+
+	/** Writes a release into a content folder that is rightly signed, whatever it says. */
+	async rawRelease(content: string, payload: object): Promise<void> {
+		const bytes = Buffer.from(JSON.stringify(payload));
+		const envelope = await signEnvelope(PAYLOAD_TYPE.contentRelease, bytes, this.signer);
+		await writeFile(join(content, "release.dsse.json"), JSON.stringify(envelope));
 	}
 
 	/** Writes a signed release into a content folder. */
@@ -116,15 +159,15 @@ export class Site {
 		);
 	}
 
-	/** The payload of the good release. */
-	async payload(): Promise<ContentRelease> {
+	/** The payload of a release of these bundles. */
+	async payload(bundles: readonly string[] = [this.good.path]): Promise<ContentRelease> {
 		return {
 			format: 1,
 			critical: [],
 			product: "slipway",
 			version: "1.0.0",
 			sequence: 1,
-			bundles: [await this.#claims(this.good.path)],
+			bundles: await Promise.all(bundles.map((path) => this.#claims(path))),
 			roots: [],
 			releasedAt: "2026-01-02T03:04:05Z",
 			audience: "tests",
@@ -132,14 +175,14 @@ export class Site {
 		};
 	}
 
-	/** What a release says of a bundle. A hostile one may have no index to speak of; then its trailer's digest has to do. */
+	/** What a release says of a bundle; of one without an index that can be read, what it would say of the good one. */
 	async #claims(path: string): Promise<ContentRelease["bundles"][number]> {
-		const known = [this.good, this.wide, this.other].find((b) => b.path === path) ?? this.good;
-		const { name, version, arch, fips } = known.index;
 		const file = await readFile(path);
 		const trailer = file.lastIndexOf("SLPYIDX1");
 		const digest = trailer < 0 ? "" : file.toString("hex", trailer + 24, trailer + 56);
 		const indexDigest = digest.length === 64 ? digest : "0".repeat(64);
+		const said = schema.safeParse(payloadOf(file, trailer));
+		const { name, version, arch, fips } = said.success ? said.data : this.good.index;
 		return { name, version, arch, fips, indexDigest, required: true };
 	}
 
@@ -155,7 +198,7 @@ export class Site {
 	}
 
 	/** The configuration of a box that is given this offer. */
-	async config(offer: Offer, extra: object = {}): Promise<object> {
+	async config(offer: Offer, serve: string): Promise<object> {
 		const box = await this.folder();
 		const trust = await this.trustFolder(offer.trust ?? { keys: [this.signer] });
 		const content = "content" in offer ? offer.content : await this.content([offer.bundle]);
@@ -167,8 +210,8 @@ export class Site {
 			store,
 			run: join(box, "run"),
 			network,
+			serve,
 			...("config" in offer ? offer.config : {}),
-			...extra,
 		};
 	}
 }

@@ -1,6 +1,9 @@
 import type { Family } from "../family.ts";
 import { jsonFamilies } from "./json.ts";
-import { nameFamilies, ociFamilies } from "./oci.ts";
+import { changeFamilies, mediumFamilies } from "./medium.ts";
+import { nameFamilies } from "./names.ts";
+import { ociFamilies } from "./oci.ts";
+import { releaseFamilies, textFamilies } from "./release.ts";
 import { signatureFamilies } from "./signatures.ts";
 import { sizeFamilies } from "./sizes.ts";
 import { tarFamilies } from "./tar.ts";
@@ -12,5 +15,9 @@ export const FAMILIES: readonly Family[] = [
 	...signatureFamilies,
 	...jsonFamilies,
 	...ociFamilies,
+	...changeFamilies,
 	...nameFamilies,
+	...releaseFamilies,
+	...textFamilies,
+	...mediumFamilies,
 ];

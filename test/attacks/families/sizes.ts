@@ -63,13 +63,13 @@ const a06 = family(
 		"a frame said to take more than its size can need",
 		"E_SIZE_EXCEEDED",
 		fc.integer({ min: 2 ** 20, max: 2 ** 32 - 1 }),
-		(site, size) => site.forge({ index: (i) => void (i.frames[0] = [size, i.frames[0]![1], i.frames[0]![2]]) }),
+		(site, size) => site.forge({ index: (i) => void i.frames.splice(0, 1, [size, i.frames[0]![1], i.frames[0]![2]]) }),
 	),
 	variant(
 		"a plain size of more than 8 MiB",
 		"E_INDEX",
 		fc.integer({ min: 8 * 2 ** 20 + 1, max: 2 ** 32 - 1 }),
-		(site, size) => site.forge({ index: (i) => void (i.frames[0] = [i.frames[0]![0], size, i.frames[0]![2]]) }),
+		(site, size) => site.forge({ index: (i) => void i.frames.splice(0, 1, [i.frames[0]![0], size, i.frames[0]![2]]) }),
 	),
 );
 
