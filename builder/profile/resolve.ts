@@ -130,6 +130,7 @@ function withDefaults(name: string, values: ProfileFile & { base: string }): Pro
 		overlays: values.overlays ?? [],
 		bundles: bundleList(values).map((bundle) => ({ ...bundle, name: path.basename(bundle.name, ".yaml") })),
 		audience: values.audience ?? "",
+		root: values.root ?? "live",
 		kernel: { arguments: values.kernel?.arguments ?? [] },
 		console: { serial: values.console?.serial ?? SERIAL[arch], baud: values.console?.baud ?? 115_200 },
 		requirements: { cores: 1, memoryMiB: 512, diskMiB: 0, cpuFlags: [], tpm: false, ...values.requirements },

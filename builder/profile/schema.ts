@@ -48,6 +48,12 @@ export const profileSchema = z.strictObject({
 			"Content bundles on the ISO: names of profiles/bundles/, or paths of YAML files relative to this one; an optional one may be absent at run time",
 		),
 	audience: text.max(64).optional().describe("Whom the content release is for"),
+	root: z
+		.enum(["live", "ram"])
+		.optional()
+		.describe(
+			"`live`: the root image is read from the medium, which has to stay; `ram`: it is copied to memory at the start, and the medium may be pulled out",
+		),
 	kernel: z
 		.strictObject({
 			arguments: list(kernelArgument, "append")
@@ -115,6 +121,7 @@ export const resolvedProfile = z.strictObject({
 	overlays: z.array(name),
 	bundles: z.array(z.strictObject({ name, optional: z.boolean() })),
 	audience: z.string(),
+	root: z.enum(["live", "ram"]),
 	kernel: z.strictObject({ arguments: z.array(z.string()) }),
 	console: z.strictObject({ serial: z.string(), baud: z.int() }),
 	requirements: z.strictObject({

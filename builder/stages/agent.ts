@@ -110,7 +110,7 @@ function configOf({ profile, base, version }: Build): Options["config"] {
 						stream: fips.stream,
 						certificate: fips.certificate,
 					},
-		content: "/run/slipway/medium/content",
+		content: "/run/slipway-medium/content",
 		trust: "/etc/slipway/trust",
 		requirements: profile.requirements,
 		network: { expose: profile.network.expose },

@@ -1,6 +1,7 @@
 import { copyFile, mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
+import { SlipwayError } from "../../bundle/errors.ts";
 import type { Stage } from "../plan/stage.ts";
 import { fatImage } from "../tools/fat.ts";
 import { eltoritoImage } from "../tools/grub.ts";
@@ -19,6 +20,8 @@ const options = z.strictObject({
 	efi: z.tuple([z.string(), z.string()]),
 	bios: z.boolean(),
 	line: z.array(z.string()),
+	/** What the profile demands of the machine, if the root image is to fit into its memory. */
+	memoryMiB: z.int().nullable(),
 	epoch: z.int(),
 });
 type Options = z.infer<typeof options>;
@@ -40,12 +43,14 @@ export const boot: Stage<Options> = {
 		bios: build.profile.arch === "amd64",
 		// The root's id is known when the stage runs; the plan has noughts in its place.
 		line: kernelLine(build.profile, ROOT_ID),
+		memoryMiB: build.profile.root === "ram" ? build.profile.requirements.memoryMiB : null,
 		epoch: build.archiveEpoch,
 	}),
 	sources: () => codeOf(import.meta.filename),
 	space: () => 800_000_000,
 	async run({ build, options: o, inputs, out, work, run }) {
 		const rootId = await readRootId(inputs.root!);
+		if (o.memoryMiB !== null) checkMemory(o.memoryMiB, (await stat(join(inputs.root!, "rootfs.squashfs"))).size);
 		const packages = join(work, "packages");
 		await unpackPackages(run, join(inputs.bootstrap!, "boot"), packages);
 		const tree = join(out, "tree");
@@ -61,6 +66,14 @@ export const boot: Stage<Options> = {
 		}
 	},
 };
+
+/** Beside a root image in memory the system and the agent need their own. Errors: E_PROFILE_VALUE. */
+export function checkMemory(memoryMiB: number, imageBytes: number): void {
+	const least = Math.ceil(imageBytes / 2 ** 20) + 1024;
+	if (memoryMiB >= least) return;
+	const message = `requirements.memoryMiB is ${memoryMiB}; with \`root: ram\` and this root image it is at least ${least}.`;
+	throw new SlipwayError("E_PROFILE_VALUE", message, { next: "Raise it in the profile, or use `root: live`." });
+}
 
 async function unpackPackages(run: Run, folder: string, into: string): Promise<void> {
 	await mkdir(into, { recursive: true });

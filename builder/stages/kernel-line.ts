@@ -18,6 +18,8 @@ export function kernelLine(profile: Profile, rootId: string): string[] {
 		"rd.live.dir=live",
 		"rd.live.squashimg=rootfs.squashfs",
 		"rd.live.overlay.overlayfs=1",
+		// dracut ends without a word a person could use when less memory than that is left; the agent says what is missing.
+		...(profile.root === "ram" ? ["rd.live.ram=1", "rd.minmem=512"] : []),
 		// A box at a site gives no shell to whoever stands in front of it.
 		"rd.shell=0",
 		`slipway.root=${rootId}`,

@@ -6,8 +6,10 @@ import { promisify } from "node:util";
 import { expect, onTestFinished, test } from "vitest";
 import type { Build } from "../plan/build.ts";
 import type { StageContext } from "../plan/stage.ts";
+import type { Profile } from "../profile/schema.ts";
 import { run } from "../tools/run.ts";
 import { bundleAgent } from "./agent.ts";
+import { checkMemory } from "./boot.ts";
 import { isDracutFault } from "./initrd.ts";
 import { kernelLine, rootMark, volumeId } from "./kernel-line.ts";
 import { overlay } from "./overlay.ts";
@@ -82,6 +84,15 @@ test("the label and the mark carry the root image's id in a form that ISO 9660 a
 	expect(kernelLine(profile, id)).toEqual(
 		expect.arrayContaining([`root=live:CDLABEL=${volumeId(id)}`, "fips=1", "audit=1"]),
 	);
+	expect(kernelLine(profile, id).join(" ")).not.toContain("rd.live.ram");
+	expect(kernelLine({ ...(profile as Profile), root: "ram" }, id)).toContain("rd.live.ram=1");
+});
+
+test("a root in memory needs a machine that the profile asks for", () => {
+	checkMemory(1536, 512 * 2 ** 20);
+	expect(() => checkMemory(1536, 512 * 2 ** 20 + 1)).toThrow(
+		expect.objectContaining({ code: "E_PROFILE_VALUE", message: expect.stringContaining("at least 1537") }),
+	);
 });
 
 test.each([
@@ -105,9 +116,14 @@ test("the agent becomes one script that starts, with the same bytes from any fol
 	expect(stdout).toContain("slipway agent --config FILE");
 });
 
-test("the agent's unit keeps the exposure that was promised", async () => {
+test("the units keep the exposure that was promised", async () => {
 	const units = join(ROOT, "overlays/appliance/files/usr/lib/systemd/system");
-	await run("systemd-analyze", ["security", "--offline=true", "--threshold=15", join(units, "slipway-agent.service")]);
+	const check = (most: number, unit: string) =>
+		run("systemd-analyze", ["security", "--offline=true", `--threshold=${most}`, join(units, unit)]);
+	await check(15, "slipway-agent.service");
+	await check(15, "slipway-failure@.service");
+	// It mounts for the others, so it can be given no name space of its own.
+	await check(45, "slipway-medium.service");
 	const loose = join(await scratch(), "slipway-agent.service");
 	const text = await readFile(join(units, "slipway-agent.service"), "utf8");
 	await writeFile(loose, text.replace(/^(SystemCallFilter|CapabilityBoundingSet|ProtectSystem)=.*$/gm, ""));

@@ -125,7 +125,7 @@ describe.each([["vertex-fips-amd64"], ["palette-amd64"]])("the ISO of %s", (prof
 		expect(menu.includes("FIPS mode, module not certified")).toBe(fips);
 		const read = async (path: string) => (await run("unsquashfs", ["-cat", join(out, "root"), path])).stdout;
 		const config = JSON.parse(await read("etc/slipway/appliance.json"));
-		expect(config).toMatchObject({ profile, version: manifest.version, fips, content: "/run/slipway/medium/content" });
+		expect(config).toMatchObject({ profile, version: manifest.version, fips, content: "/run/slipway-medium/content" });
 		expect(config.fipsModule?.version).toBe(manifest.fips?.version);
 		expect(JSON.parse(await read("etc/slipway/trust/trust.json")).release.keys).toEqual([
 			{ file: "release.pem", development: true },

@@ -1,0 +1,155 @@
+import { mkdir, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { run } from "../../builder/tools/run.ts";
+import { type Box, makeBox, ROOT_ID, stub } from "../support/box.ts";
+
+/**
+ * The medium and the content stick as they come and go: the box's script with real block devices and real mounts, in a name
+ * space of its own; ext4 stands in for the ISO's file system, which not every host's kernel has. Needs root.
+ */
+
+const LABEL = "SLIPWAY_0123456789AB";
+
+interface Machine extends Box {
+	/** Makes a disk image; `files`: what is on it, by path. */
+	image(name: string, files: Record<string, string>): Promise<string>;
+	/** Makes the image a block device of that name; on the list it comes with `plug`. */
+	device(name: string, image: string): Promise<void>;
+	/** Runs shell lines in the box: `plug` sets what lsblk lists, `medium` runs the script and keeps what it says in `said`. */
+	script(lines: string): Promise<string>;
+}
+
+async function makeMachine(): Promise<Machine> {
+	const box = await makeBox();
+	const { folder } = box;
+	await mkdir(join(folder, "run/initramfs/live"), { recursive: true });
+	await run("mknod", [join(folder, "dev/null"), "c", "1", "3"]);
+	await stub(
+		folder,
+		"mount",
+		'for word do shift; case $word in iso9660) word=ext4 ;; esac; set -- "$@" "$word"; done\nexec /bin/mount "$@"',
+	);
+	return {
+		...box,
+		image: async (name, files) => {
+			const [tree, file] = [join(folder, "trees", name), join(folder, `${name}.img`)];
+			for (const [path, text] of Object.entries(files)) {
+				await mkdir(join(tree, path, ".."), { recursive: true });
+				await writeFile(join(tree, path), text);
+			}
+			await run("mkfs.ext4", ["-q", "-O", "^has_journal", "-d", tree, file, "1M"]);
+			return file;
+		},
+		device: async (name, image) => {
+			const loop = (await run("losetup", ["--find", "--show", "--read-only", image])).stdout.trim();
+			onTestFinished(async () => void (await run("losetup", ["--detach", loop])));
+			const { rdev } = await stat(loop);
+			await run("mknod", [join(folder, "dev", name), "b", String((rdev >> 8) & 0xfff), String(rdev & 0xff)]);
+		},
+		script: async (lines) => {
+			const text = `set -eu
+plug() { : >"$FOLDER/media"; for line do echo "$line" >>"$FOLDER/media"; done; }
+medium() { said=$(sh ${join(box.scripts, "medium")}); }
+at=/run/slipway-medium
+${lines}`;
+			await writeFile(join(folder, "script.sh"), text);
+			return (await box.stage(join(folder, "script.sh"))).stdout;
+		},
+	};
+}
+
+const iso = (text: string, rootId = ROOT_ID) => ({
+	".disk/root-0123456789ab": `${rootId}\n`,
+	"content/release": `${text}\n`,
+});
+const DISK = `'/dev/sda  ${LABEL}' '/dev/sda1 sda ${LABEL}'`;
+
+test("the medium is mounted read-only where the agent looks, once, and a medium of another root image is not", async () => {
+	const box = await makeMachine();
+	await box.device("sda", await box.image("medium", iso("one")));
+	await box.device("sdb", await box.image("other", iso("other", "f".repeat(64))));
+	const said = await box.script(`
+		plug ${DISK}; medium; cat $at/content/release
+		findmnt -no SOURCE,OPTIONS $at; before=$(grep $at /proc/self/mountinfo)
+		medium; [ "$before" = "$(grep $at /proc/self/mountinfo)" ] && echo "unchanged$said"
+		plug '/dev/sdb  ${LABEL}'; medium; echo "$said"; ls -A $at $at/content`);
+	expect(said).toMatch(/^one\n\/dev\/sda +ro,nosuid,nodev,noexec,.*\nunchanged\nE_MEDIA\n/);
+	expect(said).toMatch(
+		/\nE_MEDIA\nThe medium of the root image 0123456789ab cannot be read\.\nInsert .*\n.*slipway-medium:\ncontent\n\n.*content:$/,
+	);
+});
+
+test("a medium that is pulled out and put back is there again, for a name space that is older than both, with its files held", async () => {
+	const box = await makeMachine();
+	const image = await box.image("medium", iso("one"));
+	await box.device("sda", image);
+	await box.device("sdb", image);
+	const said = await box.script(`
+		plug ${DISK}; medium
+		mkfifo $FOLDER/ask $FOLDER/answer
+		unshare --mount --propagation=slave sh -c '
+			exec 3</run/slipway-medium/content/release
+			while read word; do { echo $word; cat /run/slipway-medium/content/release || echo nothing; } 2>/dev/null; done
+			cat <&3' <$FOLDER/ask >$FOLDER/answer &
+		exec 4>$FOLDER/ask 5<$FOLDER/answer
+		ask() { echo $1 >&4; read word <&5; read what <&5; echo "$word: $what"; }
+		ask there
+		plug; medium; ask pulled
+		plug '/dev/sdb  ${LABEL}'; medium; ask back; findmnt -no SOURCE $at
+		exec 4>&-; cat <&5; wait`);
+	expect(said).toBe("there: one\npulled: nothing\nback: one\n/dev/sdb\none");
+});
+
+test("of two media none is taken, but a second one does not disturb the first", async () => {
+	const box = await makeMachine();
+	await box.device("sda", await box.image("medium", iso("one")));
+	const said = await box.script(`
+		plug ${DISK} '/dev/sr0  ${LABEL}'; medium; echo "$said"; ls $at/content
+		plug ${DISK}; medium; plug '/dev/sr0  ${LABEL}' ${DISK}; medium; echo "again$said"; cat $at/content/release`);
+	expect(said).toMatch(/^E_MEDIA\nMore than one medium has the label SLIPWAY_0123456789AB: \/dev\/sda \/dev\/sr0\.\n/);
+	expect(said).toMatch(/restart\.\nagain\none$/);
+});
+
+test("with the root in memory the initrd's mount is let go; otherwise the device is the one that the initrd holds", async () => {
+	const box = await makeMachine();
+	const image = await box.image("medium", iso("one"));
+	await box.device("sda", image);
+	await box.device("sda1", image);
+	const said = await box.script(`
+		/bin/mount -o ro /dev/sda1 /run/initramfs/live
+		plug ${DISK}; medium; findmnt -no SOURCE $at
+		plug; medium; ls /run/initramfs/live
+		touch /run/initramfs/squashed.img
+		plug ${DISK}; medium; findmnt -no SOURCE $at; ls /run/initramfs/live`);
+	expect(said).toBe("/dev/sda1\ncontent\nlost+found\n/dev/sda");
+});
+
+test("a content stick takes the place of the medium's content, with and without the medium; of two none does", async () => {
+	const box = await makeMachine();
+	await box.device("sda", await box.image("medium", iso("one")));
+	await box.device("sdb1", await box.image("stick", { release: "two\n" }));
+	const STICK = "'/dev/sdb1 sdb SLIPCONTENT'";
+	const said = await box.script(`
+		show() { echo $1: $(cat $at/content/release 2>/dev/null || echo nothing) $(ls -d $at/.disk 2>/dev/null); }
+		plug ${DISK}; medium; show medium
+		plug ${DISK} ${STICK}; medium; show both; grep -c /content /proc/self/mountinfo
+		plug ${STICK}; medium; show stick
+		plug ${DISK} ${STICK}; medium; show 'both again'
+		plug ${DISK}; medium; show 'medium again'; grep -c /content /proc/self/mountinfo || true
+		plug ${DISK} ${STICK} '/dev/sdc1 sdc SLIPCONTENT'; medium; echo "$said"; show 'two sticks'
+		plug; medium; show none`);
+	const DOT = "/run/slipway-medium/.disk";
+	expect(said).toBe(`medium: one ${DOT}
+both: two ${DOT}
+1
+stick: two
+both again: two ${DOT}
+medium again: one ${DOT}
+0
+E_MEDIA
+More than one medium has the label SLIPCONTENT: /dev/sdb /dev/sdc.
+Leave exactly one medium in the machine, and restart.
+two sticks: one ${DOT}
+none: nothing`);
+});
