@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { mkdir, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { makeIsoRelease } from "../../bundle/release.ts";
 import { trustOf } from "../../test/support/bundles.ts";
 import { makeContent } from "../../test/support/content.ts";
@@ -34,6 +34,19 @@ test("an appliance's medium without a readable ISO release is refused", async ()
 	await expect(read()).rejects.toEqual(code("E_RELEASE"));
 	await mkdir(file);
 	await expect(read()).rejects.toEqual(code("E_IO"));
+});
+
+test("the ISO release names the content that lies on the medium, and not that of a stick in its place", async () => {
+	const { content, write, read } = await makeMedium();
+	await write({ contentRelease: "b".repeat(64) });
+	await expect(read()).rejects.toEqual(code("E_RELEASE_SET"));
+	const stick = await mkdtemp("/dev/shm/slipway-stick-");
+	onTestFinished(() => rm(stick, { recursive: true }));
+	await rm(content.content, { recursive: true });
+	await symlink(stick, content.content);
+	expect((await read()).rootId).toBe(ROOT);
+	await write({ contentRelease: "b".repeat(64), rootId: "f".repeat(64) });
+	await expect(read()).rejects.toEqual(code("E_RELEASE_ROOT"));
 });
 
 test.each(["content", "ISO"])(

@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { ContentRelease, IsoRelease } from "../../bundle/index-schema.ts";
@@ -34,7 +35,7 @@ export function checkRoot(release: ContentRelease, rootId: string | null): void 
 
 /**
  * The signed list of the ISO that an appliance's content folder stands on: it must be there, be for the root image that was
- * booted, and name the content release. Errors: E_RELEASE, E_RELEASE_ROOT, E_RELEASE_SET, E_LIMIT, E_IO, those of readIsoRelease.
+ * booted, and name the content release, unless a content stick is mounted there. Errors: E_RELEASE, E_RELEASE_ROOT, E_RELEASE_SET, E_LIMIT, E_IO, those of readIsoRelease.
  */
 export async function readMediumRelease(
 	content: string,
@@ -52,8 +53,14 @@ export async function readMediumRelease(
 	if (release.rootId !== rootId) {
 		throw new SlipwayError("E_RELEASE_ROOT", "The medium belongs to another root image than the one that was booted.");
 	}
-	if (release.contentRelease !== contentRelease) {
+	if (release.contentRelease !== contentRelease && !(await isMountedOver(content))) {
 		throw new SlipwayError("E_RELEASE_SET", "The content release on the medium is not the one its ISO release names.");
 	}
 	return release;
+}
+
+/** Whether the content folder is of another device than what it lies in: of a stick that no ISO release can know. */
+async function isMountedOver(content: string): Promise<boolean> {
+	const [own, below] = await Promise.all([stat(content), stat(join(content, ".."))]);
+	return own.dev !== below.dev;
 }
