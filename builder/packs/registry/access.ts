@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { z } from "zod";
 import { SlipwayError } from "../../../bundle/errors.ts";
+import { type Credentials, entryFor, parseAuthFile } from "../../../bundle/registry-auth.ts";
 
 /** How registries are reached: one pull-secret file for all, and a certificate authority of one's own. */
 export interface RegistryAccess {
@@ -11,20 +11,6 @@ export interface RegistryAccess {
 	/** Every text in the pull-secret file that must appear in no log and no message. */
 	readonly secrets: readonly string[];
 }
-
-export interface Credentials {
-	readonly user: string;
-	readonly password: string;
-}
-
-const authFile = z.looseObject({
-	auths: z
-		.record(
-			z.string(),
-			z.looseObject({ auth: z.string().optional(), username: z.string().optional(), password: z.string().optional() }),
-		)
-		.default({}),
-});
 
 /**
  * Takes REGISTRY_AUTH_FILE and REGISTRY_CA from the environment.
@@ -50,30 +36,15 @@ export async function registryAccess(env: NodeJS.ProcessEnv): Promise<RegistryAc
 
 /** The credentials for a registry's host, if the file has any. */
 export async function credentialsFor(access: RegistryAccess, host: string): Promise<Credentials | undefined> {
-	const auths = await readAuths(access.authFile);
-	const keys =
-		host === "docker.io" ? ["docker.io", "https://index.docker.io/v1/"] : [host, `https://${host}`, `https://${host}/`];
-	return keys.map((key) => auths[key]).find((entry) => entry !== undefined);
+	return entryFor(await readAuths(access.authFile), host);
 }
 
 async function readAuths(file: string | undefined): Promise<Record<string, Credentials & { encoded: string }>> {
 	if (file === undefined) return {};
-	let parsed: z.infer<typeof authFile>;
-	try {
-		parsed = authFile.parse(JSON.parse(await readFile(file, "utf8")));
-	} catch {
-		// The cause might quote the file.
-		throw new SlipwayError(
-			"E_REGISTRY_AUTH",
-			`REGISTRY_AUTH_FILE names ${file}, which is no pull-secret file (docker's config.json).`,
-		);
-	}
-	return Object.fromEntries(
-		Object.entries(parsed.auths).flatMap(([host, { auth, username, password }]) => {
-			const encoded = auth ?? Buffer.from(`${username ?? ""}:${password ?? ""}`).toString("base64");
-			const plain = Buffer.from(encoded, "base64").toString("utf8");
-			const colon = plain.indexOf(":");
-			return colon < 0 ? [] : [[host, { encoded, user: plain.slice(0, colon), password: plain.slice(colon + 1) }]];
-		}),
+	const auths = parseAuthFile(await readFile(file, "utf8").catch(() => ""));
+	if (auths !== undefined) return auths;
+	throw new SlipwayError(
+		"E_REGISTRY_AUTH",
+		`REGISTRY_AUTH_FILE names ${file}, which is no pull-secret file (docker's config.json).`,
 	);
 }

@@ -4,7 +4,8 @@ import { request } from "node:https";
 import { rootCertificates } from "node:tls";
 import { SlipwayError } from "../../../bundle/errors.ts";
 import { MAX_MANIFEST } from "../../../bundle/oci.ts";
-import { type Credentials, credentialsFor, type RegistryAccess } from "./access.ts";
+import { basicHeader, type Credentials, parseChallenge, parseToken } from "../../../bundle/registry-auth.ts";
+import { credentialsFor, type RegistryAccess } from "./access.ts";
 
 const TIMEOUT = 30_000;
 const MAX_REDIRECTS = 5;
@@ -84,30 +85,27 @@ export class RegistryClient {
 	}
 
 	/** Basic, or a bearer token from the service that the registry names. */
-	async #authorize(challenge: string): Promise<void> {
-		const basic = this.#credentials === undefined ? undefined : `Basic ${encode(this.#credentials)}`;
-		if (/^basic\b/i.test(challenge) && basic !== undefined) {
+	async #authorize(header: string): Promise<void> {
+		const challenge = parseChallenge(header);
+		const basic = this.#credentials === undefined ? undefined : basicHeader(this.#credentials);
+		if (challenge === "basic" && basic !== undefined) {
 			this.#authorization = basic;
 			return;
 		}
-		const fields = Object.fromEntries(
-			[...challenge.matchAll(/([a-z]+)="([^"]*)"/gi)].map(([, key, value]) => [key, value]),
-		);
-		if (!/^bearer\b/i.test(challenge) || fields.realm === undefined) {
+		if (!(challenge instanceof URL)) {
 			throw new SlipwayError(
 				"E_REGISTRY_AUTH",
 				`${this.#host} asks for credentials, and REGISTRY_AUTH_FILE has none for it.`,
 			);
 		}
-		const url = new URL(fields.realm);
-		for (const key of ["service", "scope"]) if (fields[key] !== undefined) url.searchParams.set(key, fields[key]);
-		const answer = await this.#send(url, basic === undefined ? {} : { authorization: basic });
+		const answer = await this.#send(challenge, basic === undefined ? {} : { authorization: basic });
 		const body = await readAll(answer.body);
-		const reply =
-			answer.status === 200 ? (JSON.parse(body.toString("utf8")) as { token?: string; access_token?: string }) : {};
-		const token = reply.token ?? reply.access_token;
+		const token = answer.status === 200 ? parseToken(body) : undefined;
 		if (token === undefined)
-			throw new SlipwayError("E_REGISTRY_AUTH", `${url.host} gave no token for ${this.#host} (${answer.status}).`);
+			throw new SlipwayError(
+				"E_REGISTRY_AUTH",
+				`${challenge.host} gave no token for ${this.#host} (${answer.status}).`,
+			);
 		this.#authorization = `Bearer ${token}`;
 	}
 
@@ -140,8 +138,4 @@ async function readAll(body: IncomingMessage): Promise<Buffer> {
 		chunks.push(chunk);
 	}
 	return Buffer.concat(chunks);
-}
-
-function encode({ user, password }: Credentials): string {
-	return Buffer.from(`${user}:${password}`).toString("base64");
 }
