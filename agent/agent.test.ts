@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import type { TestBundleOptions } from "../test/support/bundles.ts";
 import { makeContent, type TestContent } from "../test/support/content.ts";
 import { flip } from "../test/support/forge.ts";
 import { tempDir } from "../test/support/temp.ts";
@@ -100,16 +101,23 @@ test("a second start rewrites nothing and reads no bundle; a third without a blo
 	]);
 });
 
-test("a new release replaces the old set as a whole and what it no longer needs is swept", async () => {
+test("a new release replaces the old set as a whole; the old one is kept until there is another, then swept", async () => {
 	const dir = await tempDir();
 	const old = await makeContent(dir, [SETS[0]!]);
 	await start(old);
-	await rm(old.content, { recursive: true });
-	const next = await makeContent(dir, [SETS[1]!], old.signer);
-	await start(next);
+	const replace = async (options: TestBundleOptions, sequence: number) => {
+		await rm(old.content, { recursive: true });
+		const next = await makeContent(dir, [options], old.signer);
+		await next.writeRelease({ sequence });
+		await start(next);
+		const kept = await readdir(join(dir, "store", "store", "blobs"), { recursive: true });
+		return { blobs: next.bundles[0]!.index.blobs, kept: kept.filter((path) => path.split("/").length === 3).length };
+	};
+	const { blobs, kept } = await replace(SETS[1]!, 2);
 	expect(await (await registry("_catalog")).json()).toEqual({ repositories: ["slipway.local/apps/deep/er/app"] });
-	const kept = (await inodes(join(dir, "store", "store", "blobs"))).length;
-	expect(kept).toBe(next.bundles[0]!.index.blobs.length);
+	expect(kept).toBe(old.bundles[0]!.index.blobs.length + blobs.length);
+	const last = await replace({ refs: ["slipway.local/last:1"], input: { name: "last" } }, 3);
+	expect(last.kept).toBe(blobs.length + last.blobs.length);
 });
 
 test("while a committed set is there, bad new content degrades and does not stop it", async () => {

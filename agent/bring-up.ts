@@ -42,7 +42,7 @@ export class BringUp {
 	readonly #ending = new AbortController();
 	/** Ends the check of the whole files that are served in place. */
 	#checking = new AbortController();
-	#store: { readonly store: Store; readonly source: StoreSource } | undefined;
+	#source: Promise<StoreSource> | undefined;
 	/** Lost blobs are loaded again as often as it takes: the medium may be back. */
 	readonly #runner = new Runner(
 		() => this.#run(),
@@ -75,6 +75,28 @@ export class BringUp {
 		this.#checking.abort();
 		await this.#runner.stop();
 		this.serving.use(undefined);
+	}
+
+	/** The store, opened when it is first asked for. Errors: of files. */
+	source(): Promise<StoreSource> {
+		this.#source ??= this.#openStore().catch((error) => {
+			this.#source = undefined; // the disk may be back the next time
+			throw error;
+		});
+		return this.#source;
+	}
+
+	/** Disk and processor are needed for something else than background work. */
+	get isBusy(): boolean {
+		return this.#runner.isRunning;
+	}
+
+	async #openStore(): Promise<StoreSource> {
+		const store = await Store.open(join(this.#config.store, "store"), (damage) => {
+			// Nothing to do for anybody: what it said is loaded or proved again.
+			this.#state.warn("catalog", "W_CATALOG", damage.message);
+		});
+		return new StoreSource(store, (digest, error) => this.serving.lost(digest, error));
 	}
 
 	async #run(): Promise<void> {
@@ -122,7 +144,7 @@ export class BringUp {
 
 	async #serveFromStore(trust: Trust): Promise<void> {
 		const state = this.#state;
-		const { store } = await step(this.#state, "store", () => this.#openStore());
+		const { store } = await step(this.#state, "store", () => this.source());
 		// A set in the store that no longer proves itself is not served; the medium's set replaces it.
 		const committed = await this.#showCommitted(trust).catch((error) => {
 			state.condition("committed", ...slipwayErrors(error));
@@ -143,14 +165,17 @@ export class BringUp {
 
 	/** Loads the set, serving it from its medium meanwhile if nothing else is there, and commits it. */
 	async #load(set: ContentSet, committed: Committed | undefined, trust: Trust): Promise<void> {
-		const { store, source } = await this.#openStore();
+		const source = await this.source();
+		const { store } = source;
 		const medium = await this.#open(set, trust);
 		// What is shown from a medium is shown from this one from now on.
 		const before = this.serving.shown?.from === "store" ? this.serving.shown : undefined;
 		try {
 			await step(this.#state, "load", async () => {
 				const indexes = set.candidates.map((candidate) => candidate.index);
-				await store.sweep(indexes.flatMap((index) => index.blobs.map((blob) => blob.digest)));
+				const wanted = indexes.flatMap((index) => index.blobs);
+				await store.sweep(wanted.map((blob) => blob.digest));
+				await store.adopt(wanted);
 				const blobs = new TieredSource(source, this.#bundleSource(medium));
 				if (before === undefined) await this.#showMedium(set, blobs, "pending");
 				else if (before.release === set.release.digest) this.serving.show({ ...before, blobs }); // lost blobs come from it
@@ -176,15 +201,6 @@ export class BringUp {
 			}
 			throw error;
 		}
-	}
-
-	async #openStore() {
-		if (this.#store === undefined) {
-			const store = await Store.open(join(this.#config.store, "store"));
-			const source = new StoreSource(store, (digest, error) => this.serving.lost(digest, error));
-			this.#store = { store, source };
-		}
-		return this.#store;
 	}
 
 	#bundleSource(medium: Medium): BundleSource {
@@ -220,9 +236,9 @@ export class BringUp {
 
 	/** Proves the committed set anew, if there is one, and serves it. */
 	async #showCommitted(trust: Trust): Promise<Committed | undefined> {
-		const { store, source } = await this.#openStore();
+		const source = await this.source();
 		const found = this.serving.missing;
-		const committed = await openCommitted(store, source, trust, this.#config, this.#kernel.rootId);
+		const committed = await openCommitted(source.store, source, trust, this.#config, this.#kernel.rootId);
 		if (committed === undefined) return undefined;
 		const { view, release } = committed;
 		this.serving.show({ view, blobs: source, from: "store", release: release.digest }, found);

@@ -3,11 +3,15 @@ import { parseArgs } from "node:util";
 import { pino } from "pino";
 import { SlipwayError, SlipwayErrors } from "../bundle/errors.ts";
 import { startAgent } from "./agent.ts";
+import { runCommand } from "./commands/command.ts";
+import { COMMANDS } from "./commands/list.ts";
 import { readConfig } from "./config/read.ts";
 import { probe } from "./preflight/probe.ts";
 import { slipwayErrors } from "./status/state.ts";
 
+const COMMAND_WIDTH = 2 + Math.max(...COMMANDS.map(({ name }) => name.length));
 const USAGE = `Usage: slipway agent --config FILE
+       slipway agent COMMAND --config FILE
        slipway agent --probe FILE
 
 Verifies the content that FILE names, loads it into a local store and serves it as a read-only OCI registry.
@@ -16,9 +20,18 @@ Verifies the content that FILE names, loads it into a local store and serves it 
   --probe FILE    write what hardware this machine has to FILE, and end
   --debug         show where an unexpected error came from
   --help          this text
+
+Commands for the agent that runs with that configuration, or where it makes sense, for the store of one that does not:
+
+${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(COMMAND_WIDTH)}${summary}`).join("\n")}
 `;
 
 async function main(argv: readonly string[]): Promise<void> {
+	const command = COMMANDS.find(({ name }) => name === argv[0]);
+	if (command !== undefined) {
+		process.exitCode = await runCommand(command, argv.slice(1));
+		return;
+	}
 	const options = parse(argv);
 	if (options.help) {
 		process.stdout.write(USAGE);

@@ -201,6 +201,16 @@ const TABLE = {
 		"The signatures over whole bundle files are not checked yet",
 		"Nothing to do: what is served is checked piece by piece, and the whole in the background.",
 	],
+	W_CATALOG: [
+		0,
+		"The store's record of what it holds was damaged, and is made anew",
+		"Nothing to do: what is there is proved again by its signatures, and the rest loaded from the medium.",
+	],
+	W_PREVIOUS: [
+		0,
+		"The previous release that the store keeps is damaged",
+		"Nothing to do for what is served; going back to it needs its medium.",
+	],
 	W_NO_ANCHOR: [
 		0,
 		"The state of this machine is in memory, so a restart forgets which releases it has seen",
@@ -209,6 +219,11 @@ const TABLE = {
 } as const satisfies Record<string, readonly [exit: number, meaning: string, next: string]>;
 
 export type ErrorCode = keyof typeof TABLE;
+
+/** Whether that is a code of the table: what another process reports may be anything. */
+export function isErrorCode(code: unknown): code is ErrorCode {
+	return typeof code === "string" && Object.hasOwn(TABLE, code);
+}
 
 /** A place in a YAML file; line and column count from 1. */
 export interface Place {

@@ -42,6 +42,20 @@ export interface BundleStatus {
 	readonly names: readonly string[];
 }
 
+/** The reading of the whole store in the background. */
+export interface ScrubStatus {
+	readonly running: boolean;
+	readonly bytesDone: number;
+	readonly bytesTotal: number;
+	/** What the last one found; `ended` is RFC 3339, by the box's own clock. */
+	readonly last: {
+		readonly blobs: number;
+		readonly bytes: number;
+		readonly bad: number;
+		readonly ended: string;
+	} | null;
+}
+
 /** Everything the agent has to say. HTTP, console, metrics and status.json are views of this one object. */
 export interface Status {
 	readonly stage: Stage;
@@ -66,6 +80,7 @@ export interface Status {
 	/** A development key is among the trusted release keys, so anything here may be signed with it. */
 	readonly developmentKey: boolean;
 	readonly store: { readonly path: string; readonly kind: "persistent" | "ephemeral" };
+	readonly scrub: ScrubStatus;
 	readonly release: { readonly version: string; readonly sequence: number; readonly digest: string } | null;
 	readonly bundles: readonly BundleStatus[];
 	/** Where the bytes of the served names come from; null while nothing is served. */

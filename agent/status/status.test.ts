@@ -26,6 +26,7 @@ const initial: Status = {
 	fips: { required: false, active: false, proofs: [], module: null, statement: "" },
 	developmentKey: true,
 	store: { path: "/s", kind: "ephemeral" },
+	scrub: { running: false, bytesDone: 0, bytesTotal: 0, last: null },
 	release: null,
 	bundles: [],
 	servedFrom: null,

@@ -1,5 +1,7 @@
 import { lstat, readdir, rmdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { emptyQuarantine } from "./quarantine.ts";
+import type { Store } from "./store.ts";
 
 /** What a collection removed. */
 export interface Freed {
@@ -51,4 +53,10 @@ export async function collect(folder: string, marks: Marks): Promise<Freed> {
 		}
 	}
 	return { blobs, documents, bytes };
+}
+
+/** As `store.gc`, and the quarantine is emptied as well: what somebody asks for who needs the room. */
+export async function collectAll(store: Pick<Store, "folder" | "gc">): Promise<Freed> {
+	const freed = await store.gc();
+	return { ...freed, bytes: freed.bytes + (await emptyQuarantine(store.folder)) };
 }

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { parseDigest } from "../../bundle/digest.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { advance, type Catalog, type CommittedSet, readCatalog, setsOf, writeCatalog } from "./catalog.ts";
-import { checkFile } from "./check.ts";
+import { type Check, checkFile, type Pace } from "./check.ts";
 import { type Evidence, evidenceOf, sameEvidence } from "./evidence.ts";
 import { replaceFile, syncFolder } from "./files.ts";
 import { collect, type Freed } from "./gc.ts";
@@ -62,6 +62,11 @@ export class Store {
 		return this.#catalog?.previous;
 	}
 
+	/** Whether a load is going on. */
+	get loading(): boolean {
+		return this.#wanted.size > 0;
+	}
+
 	path(digest: string): string {
 		const { algorithm, hex } = parseDigest(digest);
 		return join(this.folder, "blobs", algorithm, hex.slice(0, 2), hex);
@@ -95,26 +100,33 @@ export class Store {
 	 * journal, or when the disk was copied. Reading is cheaper than writing them anew. What is not right goes into quarantine.
 	 */
 	async adopt(blobs: readonly Blob[]): Promise<void> {
-		const proved = new Map<string, Evidence>();
 		for (const { digest, size } of await this.untrusted(blobs)) {
-			const handle = await this.open(digest).catch(() => undefined);
-			if (handle === undefined) continue;
-			try {
-				const { fault, seen } = await checkFile(handle, digest, size);
-				if (fault !== undefined) await this.quarantine(digest, seen);
-				else {
-					await handle.datasync(); // its bytes may so far be in memory only
-					proved.set(digest, seen);
-				}
-			} finally {
-				await handle.close();
+			const { fault, seen } = await this.check(digest, size);
+			if (fault !== undefined && seen !== undefined) await this.quarantine(digest, seen);
+		}
+	}
+
+	/**
+	 * Reads a whole blob and says what is wrong with it, and which file that was (none: it is missing). One that is right, but
+	 * looks otherwise than recorded, is recorded anew. Errors: of reading, where they say nothing about the blob's bytes.
+	 */
+	async check(digest: string, size: number, pace?: Pace): Promise<Partial<Check>> {
+		const handle = await this.open(digest).catch((error: NodeJS.ErrnoException) => {
+			if (error.code !== "ENOENT") throw error;
+		});
+		if (handle === undefined) return { fault: "its file is missing" };
+		try {
+			const found = await checkFile(handle, digest, size, pace);
+			if (found.fault === undefined && !(await this.trusted(digest, size))) {
+				await handle.datasync(); // its bytes may so far be in memory only
+				const folder = dirname(this.path(digest));
+				for (const path of [folder, dirname(folder)]) await syncFolder(path);
+				await this.remember(new Map([[digest, found.seen]]));
 			}
+			return found;
+		} finally {
+			await handle.close();
 		}
-		for (const folder of new Set([...proved.keys()].map((digest) => dirname(this.path(digest))))) {
-			await syncFolder(folder);
-			await syncFolder(dirname(folder));
-		}
-		if (proved.size > 0) await this.remember(proved);
 	}
 
 	/**
@@ -197,7 +209,7 @@ export class Store {
 	/** Removes what nothing needs, at any time, also while a load is going on. One at a time. */
 	gc(): Promise<Freed> {
 		const run = async () => {
-			const marks = { needs: (name: string) => this.needs(name), loading: () => this.#wanted.size > 0 };
+			const marks = { needs: (name: string) => this.needs(name), loading: () => this.loading };
 			const freed = await collect(this.folder, marks);
 			for (const digest of this.#known.keys()) if (!this.needs(digest)) this.#known.delete(digest);
 			return freed;

@@ -1,0 +1,26 @@
+import { SlipwayError } from "../../bundle/errors.ts";
+import type { State } from "../status/state.ts";
+import type { Fault } from "./fsck.ts";
+
+/** Names of damaged things that stand in one sentence. */
+const NAMED = 5;
+
+/**
+ * Tells in the condition `storeCheck` what a check found that is not told otherwise: a lost blob of the served release is
+ * among the status' missing blobs until it is loaded again. What is wrong with the kept previous release is a warning.
+ */
+export function tellCheck(state: State, documents: readonly Fault[], blobs: readonly Fault[]): void {
+	const current = documents.filter((fault) => fault.release === "current");
+	const previous = [...documents, ...blobs].filter((fault) => fault.release === "previous");
+	if (current.length > 0)
+		state.condition("storeCheck", new SlipwayError("E_STORE", `Signed documents are damaged: ${list(current)}.`));
+	else if (previous.length > 0)
+		state.warn("storeCheck", "W_PREVIOUS", `The kept previous release is damaged: ${list(previous)}.`);
+	else state.condition("storeCheck");
+}
+
+function list(faults: readonly Fault[]): string {
+	const more = faults.length > NAMED ? ` and ${faults.length - NAMED} more` : "";
+	const names = faults.slice(0, NAMED).map((fault) => fault.name);
+	return `${names.join(", ")}${more}`;
+}
