@@ -125,12 +125,13 @@ test("without KVM the processor lacks what emulation stalls on; paths with comma
 			accel: "tcg",
 			serialLog: "/s.log",
 		},
-		...{ forward: [[8080, 1234]], uefi: { code: "/c.fd", vars: "/v.fd" }, disk: "/d.img" },
+		...{ forward: [[8080, 1234]], uefi: { code: "/c.fd", vars: "/v.fd" }, disk: "/d.img", qmp: "/q,q.sock" },
 	};
 	const args = qemuArgs(guest).join(" ");
 	expect(args).toContain("-accel tcg,thread=multi -cpu max,erms=off,fsrm=off");
-	expect(args).toContain("file=/a,,b.iso -device qemu-xhci -device usb-storage,drive=medium");
+	expect(args).toContain("file.filename=/a,,b.iso -device qemu-xhci,id=usb -device usb-storage,id=stick,");
 	expect(args).toContain("hostfwd=tcp:127.0.0.1:1234-:8080");
+	expect(args).toContain("-qmp unix:/q,,q.sock,server");
 	expect(args).toContain("-machine q35,smm=on");
 	expect(qemuArgs({ ...guest, accel: "kvm", uefi: null, media: "cd" }).join(" ")).not.toMatch(/tcg|pflash|usb/);
 });
@@ -180,7 +181,15 @@ test("whatever goes wrong while a box is looked over is a failed check, not the 
 	});
 	status = '{"stage":"ready"}';
 	expect((await look(port)).checks[0]).toMatchObject({ ok: false, detail: expect.stringContaining("version") });
-	const facts = { version: "1", buildId: "b", rootId: "r", developmentKey: false, bundles: [] };
+	const facts = {
+		version: "1",
+		buildId: "b",
+		rootId: "r",
+		developmentKey: false,
+		bundles: [],
+		conditions: [],
+		servedFrom: null,
+	};
 	status = JSON.stringify({ stage: "ready", ...facts, fips: { required: false, active: false, proofs: [] } });
 	const known = await look(port);
 	expect(known.status).toMatchObject({ buildId: "b" });

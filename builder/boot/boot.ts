@@ -10,6 +10,7 @@ import { run } from "../tools/run.ts";
 import { checkBox } from "./check.ts";
 import { type BuiltRelease, findRelease } from "./find-release.ts";
 import { type RunningGuest, startGuest } from "./guest.ts";
+import { checkPulledMedium } from "./medium.ts";
 import type { Pinned } from "./pinned.ts";
 import type { BootReport } from "./report.ts";
 import { readSerial } from "./serial.ts";
@@ -56,7 +57,7 @@ export async function boot(context: CommandContext, o: BootOptions, [name]: stri
 			onState: (state) => say(`${String(Math.round((performance.now() - started) / 1000)).padStart(4)} s  ${state}`),
 		});
 		const secondsToReady = Math.round((performance.now() - started) / 100) / 10;
-		const facts = { startedAt, secondsToReady, memory, guest };
+		const facts = { startedAt, secondsToReady, memory, guest, rootInMemory: profile.root === "ram" };
 		if (o.check === true)
 			await check(context, o, release, { ...facts, status: status!, registryPort: registryPort!, work });
 		else await stay(context, { status: statusPort, registry: registryPort, secondsToReady, serialLog }, guest);
@@ -74,13 +75,17 @@ interface Facts {
 	readonly status: Pinned;
 	readonly registryPort: number;
 	readonly work: string;
+	readonly rootInMemory: boolean;
 }
 
 async function check(context: CommandContext, o: BootOptions, release: BuiltRelease, f: Facts): Promise<void> {
 	const { folder, name, manifest } = release;
 	const serial = await readSerial(join(folder, `${name}.boot-serial.log`));
 	const registry = { port: f.registryPort, tlsSha256: serial.tlsSha256! };
-	const { status, checks } = await checkBox({ run, folder, manifest, status: f.status, registry, work: f.work });
+	const request = { run, folder, manifest, status: f.status, registry, work: f.work };
+	const { status, checks } = await checkBox(request);
+	// A root that is read from the stick would not survive it.
+	if (f.rootInMemory && o.media === "usb") checks.push(...(await checkPulledMedium({ ...request, guest: f.guest })));
 	const report: BootReport = {
 		format: 1,
 		iso: { file: `${name}.iso`, sha256: manifest.iso.sha256 },

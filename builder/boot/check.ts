@@ -40,11 +40,11 @@ export async function checkBox(o: CheckRequest): Promise<{ status: BoxStatus | n
 		status = await readStatus(o.status);
 		return [...identityChecks(o.manifest, status), ...fipsChecks(o.manifest, status)];
 	});
-	return { status, checks: [...said, ...(await attempt("image", () => imageChecks(o)))] };
+	return { status, checks: [...said, ...(await attempt("image", () => checkImage(o)))] };
 }
 
 /** The checks that `make` gives, or one failed check named `name` that says why there are none. */
-async function attempt(name: string, make: () => Promise<Check[]>): Promise<Check[]> {
+export async function attempt(name: string, make: () => Promise<Check[]>): Promise<Check[]> {
 	try {
 		return await make();
 	} catch (error) {
@@ -53,7 +53,8 @@ async function attempt(name: string, make: () => Promise<Check[]>): Promise<Chec
 	}
 }
 
-async function readStatus(at: Pinned): Promise<BoxStatus> {
+/** Errors: E_BOOT_CHECK. */
+export async function readStatus(at: Pinned): Promise<BoxStatus> {
 	const answer = await get(at, "/v1/status");
 	if (answer?.status !== 200)
 		throw new SlipwayError("E_BOOT_CHECK", `/v1/status answers ${answer?.status ?? "nothing"}.`);
@@ -87,7 +88,7 @@ function fipsChecks({ fips }: Manifest, status: BoxStatus): Check[] {
 }
 
 /** Pulls an image as a cluster would, compares every byte with the signed index, and runs a program of it. */
-async function imageChecks(o: CheckRequest): Promise<Check[]> {
+export async function checkImage(o: CheckRequest): Promise<Check[]> {
 	const { name, index } = await chooseImage(o);
 	const registry = await pin(o.registry.port, o.registry.tlsSha256);
 	if (registry === undefined) throw new SlipwayError("E_BOOT_CHECK", "The registry does not answer.");
@@ -167,6 +168,6 @@ async function findNginx(root: string): Promise<string> {
 	throw new SlipwayError("E_BOOT_CHECK", "The pulled image holds no nginx.");
 }
 
-function check(name: string, ok: boolean, detail: string): Check {
+export function check(name: string, ok: boolean, detail: string): Check {
 	return { name, ok, detail };
 }

@@ -1,11 +1,12 @@
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
-import { type Guest, qemuArgs, qemuProgram, uefiFirmware } from "../tools/qemu.ts";
+import { type Guest, INSERT_STICK, PULL_STICK, qemuArgs, qemuProgram, uefiFirmware } from "../tools/qemu.ts";
+import { qmp } from "../tools/qmp.ts";
 import type { Run } from "../tools/run.ts";
 import { probeAccel } from "./accel.ts";
 
-export interface GuestOptions extends Omit<Guest, "accel" | "uefi" | "forward"> {
+export interface GuestOptions extends Omit<Guest, "accel" | "uefi" | "forward" | "qmp"> {
 	/** Ports of the guest to reach from this host's loopback address. */
 	readonly ports: readonly number[];
 	/** Scratch folder. */
@@ -21,6 +22,10 @@ export interface RunningGuest {
 	readonly ports: readonly number[];
 	/** Settles when QEMU has ended, with its failure if it failed. */
 	readonly ended: Promise<unknown>;
+	/** Pulls the stick out that it was started from. Errors: E_TOOL_FAILED, E_IO. */
+	pullMedium(): Promise<void>;
+	/** Puts it back. Errors: E_TOOL_FAILED, E_IO. */
+	insertMedium(): Promise<void>;
 	stop(): Promise<void>;
 }
 
@@ -33,9 +38,10 @@ export async function startGuest(o: GuestOptions): Promise<RunningGuest> {
 	const ports = await freePorts(o.ports.length);
 	const uefi = o.firmware === "uefi" ? await uefiFirmware(o.arch, join(o.work, "vars.fd")) : null;
 	const forward = o.ports.map((port, i) => [port, ports[i]!] as const);
+	const socket = join(o.work, "qmp.sock");
 	const stopping = new AbortController();
 	const signal = AbortSignal.any([o.signal, stopping.signal]);
-	const ended = o.run(qemuProgram(o.arch), qemuArgs({ ...o, accel, uefi, forward }), { signal }).then(
+	const ended = o.run(qemuProgram(o.arch), qemuArgs({ ...o, accel, uefi, forward, qmp: socket }), { signal }).then(
 		() => undefined,
 		(error: unknown) => error,
 	);
@@ -44,6 +50,8 @@ export async function startGuest(o: GuestOptions): Promise<RunningGuest> {
 		why,
 		ports,
 		ended,
+		pullMedium: () => qmp(socket, [PULL_STICK]),
+		insertMedium: () => qmp(socket, [INSERT_STICK]),
 		stop: async () => {
 			stopping.abort();
 			const error = await ended;

@@ -9,6 +9,11 @@ export const boxStatus = z.looseObject({
 	buildId: z.string(),
 	rootId: z.string().nullable(),
 	developmentKey: z.boolean(),
+	conditions: z.array(
+		z.looseObject({ name: z.string(), ok: z.boolean(), code: z.string().nullable(), cause: z.string() }),
+	),
+	/** Where the bytes of the served names come from. */
+	servedFrom: z.enum(["store", "medium"]).nullable(),
 	fips: z.looseObject({ required: z.boolean(), active: z.boolean(), proofs: z.array(proof) }),
 	bundles: z.array(
 		z.looseObject({ name: z.string(), indexDigest: z.string(), state: z.string(), names: z.array(z.string()) }),

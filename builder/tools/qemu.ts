@@ -1,5 +1,6 @@
 import { access, copyFile } from "node:fs/promises";
 import { SlipwayError } from "../../bundle/errors.ts";
+import type { QmpCommand } from "./qmp.ts";
 
 export interface Guest {
 	readonly arch: "amd64" | "arm64";
@@ -16,6 +17,8 @@ export interface Guest {
 	readonly uefi: { readonly code: string; readonly vars: string } | null;
 	/** Image of a further disk. */
 	readonly disk: string | null;
+	/** Socket on which it takes commands. */
+	readonly qmp: string;
 }
 
 /** Firmware images with Microsoft's keys enrolled, so that Secure Boot is on: code and variables, first found wins. */
@@ -68,6 +71,8 @@ export function qemuArgs(g: Guest): string[] {
 		...[
 			"-device",
 			"virtio-rng-pci",
+			"-qmp",
+			`unix:${comma(g.qmp)},server=on,wait=off`,
 			"-chardev",
 			`file,id=serial,path=${comma(g.serialLog)}`,
 			"-serial",
@@ -84,16 +89,25 @@ function firmwareArgs({ code, vars }: NonNullable<Guest["uefi"]>, intel: boolean
 	];
 }
 
+/** The stick. Its image stays open when it is pulled out. */
+const STICK = { driver: "usb-storage", id: "stick", bus: "usb.0", drive: "medium" };
+
+/** What pulls the stick out of a running guest, and what puts it back. */
+export const PULL_STICK: QmpCommand = { execute: "device_del", arguments: { id: STICK.id } };
+export const INSERT_STICK: QmpCommand = { execute: "device_add", arguments: { ...STICK, removable: true } };
+
 function mediaArgs({ arch, media, iso }: Guest): string[] {
-	const drive = `if=none,id=medium,format=raw,readonly=on,file=${comma(iso)}`;
+	const drive = `driver=raw,node-name=medium,read-only=on,file.driver=file,file.filename=${comma(iso)}`;
 	if (media === "usb") {
-		return ["-drive", drive, "-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=0,removable=on"];
+		const { driver, ...rest } = STICK;
+		const stick = [driver, ...Object.entries(rest).map(([key, value]) => `${key}=${value}`)];
+		return ["-blockdev", drive, "-device", "qemu-xhci,id=usb", "-device", `${stick},removable=on,bootindex=0`];
 	}
 	const reader =
 		arch === "amd64"
 			? ["-device", "ide-cd,drive=medium,bootindex=0"]
 			: ["-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=medium,bootindex=0"];
-	return ["-drive", `${drive},media=cdrom`, ...reader];
+	return ["-blockdev", drive, ...reader];
 }
 
 /** In QEMU's option lists a comma within a value is doubled. */

@@ -175,8 +175,14 @@ test("no secret of the user is in a log, a record, a root or a release", async (
 	expect(await leaks(ROOT, palette)).toEqual([]);
 });
 
-test("the FIPS appliance boots by UEFI from CD with Secure Boot, verifies its bundle and serves it", async () => {
-	const report = await boot("vertex-fips-amd64", ["--firmware", "uefi", "--media", "cd"]);
+test("the FIPS appliance boots by UEFI from CD with Secure Boot, verifies its bundle and keeps it on a data disk", async () => {
+	const disk = join(dir, "data.img");
+	await writeFile(disk, "");
+	await truncate(disk, 512 * 2 ** 20);
+	const table = "label: gpt\nstart=2048, type=5AFE510A-9B1D-4F2E-8C57-511B3A7D0001, name=SLIPWAY-DATA\n";
+	await run("sfdisk", ["--quiet", disk], { input: table });
+	await run("mkfs.ext4", ["-q", "-F", "-E", `offset=${2048 * 512}`, disk, "500M"]);
+	const report = await boot("vertex-fips-amd64", ["--firmware", "uefi", "--media", "cd", "--disk", disk]);
 	expect(report.checks.filter((check) => !check.ok)).toEqual([]);
 	expect(report.checks.map((check) => check.name)).toEqual(
 		expect.arrayContaining([
@@ -190,23 +196,27 @@ test("the FIPS appliance boots by UEFI from CD with Secure Boot, verifies its bu
 			"nginx -v",
 		]),
 	);
-	expect(report.status).toMatchObject({ stage: "ready", developmentKey: true, store: { kind: "ephemeral" } });
+	expect(report.status).toMatchObject({ stage: "ready", developmentKey: true, store: { kind: "persistent" } });
 	expect(JSON.parse(await readFile(join(vertex.folder, `${vertex.name}.boot-report.json`), "utf8"))).toEqual(report);
 	const serial = await readFile(join(vertex.folder, `${vertex.name}.boot-serial.log`), "latin1");
 	expect(serial).toContain("development key");
 	expect(serial).toContain("not certified");
 });
 
-test("the other appliance boots by BIOS from a stick, and keeps its store on a data disk", async () => {
-	const disk = join(dir, "data.img");
-	await writeFile(disk, "");
-	await truncate(disk, 512 * 2 ** 20);
-	const table = "label: gpt\nstart=2048, type=5AFE510A-9B1D-4F2E-8C57-511B3A7D0001, name=SLIPWAY-DATA\n";
-	await run("sfdisk", ["--quiet", disk], { input: table });
-	await run("mkfs.ext4", ["-q", "-F", "-E", `offset=${2048 * 512}`, disk, "500M"]);
-	const report = await boot("palette-amd64", ["--firmware", "bios", "--media", "usb", "--disk", disk]);
+test("the other appliance boots by BIOS from a stick, and serves in place; the stick is pulled out and put back", async () => {
+	const report = await boot("palette-amd64", ["--firmware", "bios", "--media", "usb"]);
 	expect(report.checks.filter((check) => !check.ok)).toEqual([]);
-	expect(report.status).toMatchObject({ stage: "ready", fips: { required: false }, store: { kind: "persistent" } });
+	expect(report.checks.map((check) => check.name)).toEqual(
+		expect.arrayContaining([
+			"medium pulled out",
+			"medium put back",
+			"medium put back: blobs",
+			"medium put back: nginx -v",
+		]),
+	);
+	expect(report.status).toMatchObject({
+		...{ stage: "ready", fips: { required: false }, store: { kind: "ephemeral" }, servedFrom: "medium" },
+	});
 });
 
 async function boot(profile: string, more: readonly string[]) {
