@@ -16,6 +16,10 @@ export interface TestRegistry {
 	/** A pull-secret file with that password, or another. */
 	authFile(password?: string): Promise<string>;
 	putBlob(repo: string, data: Uint8Array): Promise<void>;
+	/** `METHOD /path` of every request that it has answered, as its own log says. */
+	requests(): Promise<string[]>;
+	/** Where it keeps what it has. */
+	readonly data: string;
 	/** By tag, or by its digest. */
 	putManifest(repo: string, data: Uint8Array, mediaType: string, tag?: string): Promise<string>;
 	stop(): Promise<void>;
@@ -31,7 +35,7 @@ export async function startRegistry(folder: string): Promise<TestRegistry> {
 	await writeFile(join(folder, "config.yml"), configOf(folder, host));
 	const child = execa("docker-registry", ["serve", join(folder, "config.yml")], {
 		reject: false,
-		stdout: "ignore",
+		stdout: { file: join(folder, "access.log") },
 		stderr: "ignore",
 	});
 	const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
@@ -56,7 +60,11 @@ export async function startRegistry(folder: string): Promise<TestRegistry> {
 		await new Promise((resolve) => setTimeout(resolve, 100));
 	}
 	return {
-		...{ host, caFile, user, password },
+		...{ host, caFile, user, password, data: join(folder, "data") },
+		requests: async () => {
+			const log = await readFile(join(folder, "access.log"), "utf8");
+			return [...log.matchAll(/"([A-Z]+ \S+) HTTP\/1\.1" \d+/g)].map(([, line]) => line!);
+		},
 		authFile: async (other = password) => {
 			const file = join(folder, `auth-${other === password ? "right" : "wrong"}.json`);
 			await writeFile(
@@ -112,7 +120,7 @@ export async function makeCertificates(folder: string): Promise<string> {
 
 function configOf(folder: string, host: string): string {
 	return `version: 0.1
-log: { level: error, accesslog: { disabled: true } }
+log: { level: error }
 storage: { filesystem: { rootdirectory: ${folder}/data }, delete: { enabled: true } }
 http:
   addr: ${host}
