@@ -18,14 +18,14 @@ packs:
 `;
 
 /**
- * Makes a bundle definition over `bytes` of new random layers in 20 images; the path of its YAML. New ones each time, so that
+ * Makes a bundle definition over `bytes` of new random layers, in 20 images of 5 if nothing else is said; the path of its YAML. New ones each time, so that
  * nothing of an earlier run is found again: what is timed is the import too.
  */
-export async function freshDefinition(root: string, bytes: number): Promise<string> {
+export async function freshDefinition(root: string, bytes: number, images = 20, layersEach = 5): Promise<string> {
 	const dir = join(root, ".cache", "bench", `layout-${bytes}`);
 	const file = join(dir, "bench.yaml");
 	await rm(dir, { recursive: true, force: true });
-	await makeRandomLayout(join(dir, "layout"), bytes, 20, 5);
+	await makeRandomLayout(join(dir, "layout"), bytes, images, layersEach);
 	await writeFile(file, DEFINITION);
 	await measure("sync", []);
 	return file;

@@ -1,12 +1,11 @@
-import { spawn } from "node:child_process";
-import { mkdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { startAgent } from "./agent.ts";
 import { buildBundle, freshDefinition } from "./bundle-build.ts";
 import type { Figure } from "./main.ts";
-import { cpAndSync, measure, median, opensslDigest, peakRssOf } from "./measure.ts";
+import { cpAndSync, measure, median, opensslDigest } from "./measure.ts";
 
 const RUNS = 3;
-const STATUS_PORT = 18080;
 
 /** Verify and load of a 2 GiB bundle on the host, from exec to `/readyz`, against `dgst` plus `cp` of the bundle. */
 export async function verifyAndLoad(root: string): Promise<Figure[]> {
@@ -15,7 +14,6 @@ export async function verifyAndLoad(root: string): Promise<Figure[]> {
 	await rm(out, { recursive: true, force: true });
 	await mkdir(out, { recursive: true });
 	const bundle = await buildBundle(root, definition, out);
-	await writeFile(join(out, "agent.yaml"), agentConfig(bundle.folder, out));
 	const ratios: number[] = [];
 	const ours: number[] = [];
 	const beside: number[] = [];
@@ -23,12 +21,13 @@ export async function verifyAndLoad(root: string): Promise<Figure[]> {
 	for (let i = 0; i < RUNS; i++) {
 		await rm(join(out, "store"), { recursive: true, force: true });
 		await measure("sync", []);
-		const run = await timeToReady(root, join(out, "agent.yaml"));
+		const run = await startAgent(root, bundle.folder, out);
+		memory.push((await run.peakRss()) / 2 ** 20);
+		await run.stop();
 		const base = (await opensslDigest(bundle.file)) + (await cpAndSync(bundle.file, join(out, "copy")));
 		ours.push(run.seconds);
 		beside.push(base);
 		ratios.push(run.seconds / base);
-		memory.push(run.peakRss / 2 ** 20);
 	}
 	const size = (await stat(bundle.file)).size / 2 ** 30;
 	return [
@@ -49,34 +48,4 @@ export async function verifyAndLoad(root: string): Promise<Figure[]> {
 			unit: "MiB",
 		},
 	];
-}
-
-function agentConfig(content: string, out: string): string {
-	return [
-		`content: ${content}`,
-		`trust: ${join(content, "public_key.pem")}`,
-		`store: ${join(out, "store")}`,
-		`run: ${join(out, "run")}`,
-		`network: { registryPort: 15000, statusPort: ${STATUS_PORT} }`,
-		"",
-	].join("\n");
-}
-
-async function timeToReady(root: string, config: string): Promise<{ seconds: number; peakRss: number }> {
-	const start = process.hrtime.bigint();
-	const agent = spawn(join(root, "slipway"), ["agent", "--config", config], { stdio: "ignore" });
-	try {
-		for (;;) {
-			if (agent.exitCode !== null) throw new Error(`the agent ended with ${agent.exitCode}`);
-			const answer = await fetch(`http://127.0.0.1:${STATUS_PORT}/readyz`).catch(() => undefined);
-			if (answer?.status === 200) break;
-			if (Number(process.hrtime.bigint() - start) > 300e9) throw new Error("the agent was not ready in 300 s");
-			await new Promise((resolve) => setTimeout(resolve, 25));
-		}
-		const seconds = Number(process.hrtime.bigint() - start) / 1e9;
-		return { seconds, peakRss: await peakRssOf(agent.pid!) };
-	} finally {
-		agent.kill("SIGTERM");
-		await new Promise((resolve) => agent.once("close", resolve));
-	}
 }

@@ -10,6 +10,7 @@ import { giveToCaller } from "../../builder/signing/caller.ts";
 import { bundleBuild } from "./bundle-build.ts";
 import { verifyAndLoad } from "./load.ts";
 import { contentRebuild, noChangeRebuild } from "./rebuild.ts";
+import { serveBlobs } from "./serve.ts";
 
 export interface Figure {
 	readonly name: string;
@@ -30,6 +31,7 @@ const cases: Record<string, (root: string) => Promise<Figure[]>> = {
 	content: contentRebuild,
 	bundle: bundleBuild,
 	load: verifyAndLoad,
+	serve: serveBlobs,
 };
 
 const wanted = process.argv.slice(2);
