@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import type { ApplianceConfig } from "../bundle/appliance.ts";
 import { SlipwayError } from "../bundle/errors.ts";
-import { loadTrust, type Trust } from "../bundle/trust.ts";
+import { loadTrust } from "../bundle/trust.ts";
 import { openAuthentic, verifyNames } from "../bundle/verify.ts";
-import { type ContentSet, readContentSet, sameSet, tellRelease } from "./load/content-set.ts";
+import { sameSet, tellRelease } from "./load/content-set.ts";
 import type { KernelLine } from "./load/kernel.ts";
 import { loadSet } from "./load/load.ts";
 import { checkSpace } from "./load/space.ts";
@@ -25,7 +25,9 @@ import { volume } from "./store/files.ts";
 import { StoreSource } from "./store/source.ts";
 import { Store } from "./store/store.ts";
 import { closeCandidates } from "./trust/candidates.ts";
+import { type ContentSet, readContentSet } from "./trust/checks.ts";
 import { type Committed, openCommitted } from "./trust/committed.ts";
+import { TrustLedger } from "./trust/ledger.ts";
 
 /**
  * Brings the content up: preflight, trust, the committed set, the medium's set, and if that is another one, its load. With
@@ -107,11 +109,9 @@ export class BringUp {
 				state.enter("preflight");
 				if (!(await preflight(this.#config, state))) return;
 			}
-			const trust = await step(this.#state, "trust", () => loadTrust(this.#config.trust));
-			// Told before anything is read: what a development key signs may be anybody's.
-			state.update({ developmentKey: [...trust.release.keys.values()].some((key) => key.development) });
-			if (await this.#isInPlace()) await this.#serveInPlace(trust);
-			else await this.#serveFromStore(trust);
+			const ledger = await step(this.#state, "trust", () => this.#openLedger());
+			if (await this.#isInPlace()) await this.#serveInPlace(ledger);
+			else await this.#serveFromStore(ledger);
 		} catch (error) {
 			// A step has told its own condition; what is served goes on being served.
 			if (!(error instanceof StepFailed)) state.condition("agent", ...slipwayErrors(error));
@@ -120,18 +120,34 @@ export class BringUp {
 		}
 	}
 
+	/**
+	 * Keys, denylist and floors, with the medium's statements taken in: before anything is opened, since they may deny what is
+	 * shown or committed. What is wrong with them is told by the check of the medium's content.
+	 */
+	async #openLedger(): Promise<TrustLedger> {
+		const { trust: folder, store, content } = this.#config;
+		const ledger = await TrustLedger.open(join(store, "state", "trust"), await loadTrust(folder));
+		const before = ledger.trust;
+		await ledger.accept(content).catch(() => undefined);
+		if (ledger.trust !== before) this.serving.show(undefined); // it was proved with the keys of before
+		// Told before anything else is read: what a development key signs may be anybody's.
+		const developmentKey = [...ledger.trust.release.keys.values()].some((key) => key.development);
+		this.#state.update({ developmentKey });
+		return ledger;
+	}
+
 	/** What is copied into memory would be there twice at best. */
 	async #isInPlace(): Promise<boolean> {
 		const { serve, store } = this.#config;
 		return serve === "in-place" || (serve === "auto" && (await volume(store)).kind === "ephemeral");
 	}
 
-	async #serveInPlace(trust: Trust): Promise<void> {
+	async #serveInPlace(ledger: TrustLedger): Promise<void> {
 		this.#state.enter(this.serving.shown ? "serving" : "verifying");
 		const set = await step(this.#state, "content", () =>
-			readContentSet(this.#config, this.#kernel, trust, this.#state),
+			readContentSet(this.#config, this.#kernel, ledger, this.#state),
 		);
-		const medium = await this.#open(set, trust);
+		const medium = await this.#open(set, ledger);
 		try {
 			await step(this.#state, "load", () => this.#showMedium(set, this.#bundleSource(medium), "in-place"));
 		} catch (error) {
@@ -139,35 +155,38 @@ export class BringUp {
 			throw error;
 		}
 		this.serving.use(medium);
-		this.#checkInBackground(medium, trust);
+		this.#checkInBackground(medium, set, ledger);
 	}
 
-	async #serveFromStore(trust: Trust): Promise<void> {
+	async #serveFromStore(ledger: TrustLedger): Promise<void> {
 		const state = this.#state;
 		const { store } = await step(this.#state, "store", () => this.source());
 		// A set in the store that no longer proves itself is not served; the medium's set replaces it.
-		const committed = await this.#showCommitted(trust).catch((error) => {
+		const committed = await this.#showCommitted(ledger).catch((error) => {
 			state.condition("committed", ...slipwayErrors(error));
 			return undefined;
 		});
 		state.enter(this.serving.shown ? "serving" : "verifying");
+		if (committed) await step(state, "floors", () => ledger.adopt(committed.release, committed.bundles));
 
-		const set = await step(this.#state, "content", () => readContentSet(this.#config, this.#kernel, trust, state));
+		const set = await step(state, "content", () =>
+			readContentSet(this.#config, this.#kernel, ledger, state, store.catalog?.release),
+		);
 		if (committed && sameSet(committed, set)) {
 			await closeCandidates(set.candidates);
 			this.serving.use(undefined);
 			await step(this.#state, "load", () => store.sweep());
 		} else {
-			await this.#load(set, committed, trust);
+			await this.#load(set, committed, ledger);
 		}
 		state.condition("committed");
 	}
 
 	/** Loads the set, serving it from its medium meanwhile if nothing else is there, and commits it. */
-	async #load(set: ContentSet, committed: Committed | undefined, trust: Trust): Promise<void> {
+	async #load(set: ContentSet, committed: Committed | undefined, ledger: TrustLedger): Promise<void> {
 		const source = await this.source();
 		const { store } = source;
-		const medium = await this.#open(set, trust);
+		const medium = await this.#open(set, ledger);
 		// What is shown from a medium is shown from this one from now on.
 		const before = this.serving.shown?.from === "store" ? this.serving.shown : undefined;
 		try {
@@ -182,8 +201,8 @@ export class BringUp {
 				this.serving.use(medium);
 				this.#state.enter("serving");
 				await checkSpace(store, indexes);
-				await loadSet(store, source, trust, set.release, set.candidates, this.#state);
-				if (!(await this.#showCommitted(trust))) throw new SlipwayError("E_INTERNAL", "Nothing was committed.");
+				await loadSet(store, source, ledger, set.release, set.candidates, this.#state);
+				if (!(await this.#showCommitted(ledger))) throw new SlipwayError("E_INTERNAL", "Nothing was committed.");
 				await store.sweep();
 			});
 			this.serving.use(undefined);
@@ -193,7 +212,7 @@ export class BringUp {
 			const shown = this.serving.shown;
 			if (before === undefined && shown !== undefined && !isRefusal(error)) {
 				tellRelease(this.#state, set.release, set.candidates, "in-place"); // no room, say
-				this.#checkInBackground(medium, trust);
+				this.#checkInBackground(medium, set, ledger);
 			} else {
 				this.serving.show(before);
 				if (medium.gone === undefined) this.serving.use(undefined); // else it is waited for
@@ -207,12 +226,12 @@ export class BringUp {
 		return new BundleSource(medium, (digest, error) => this.serving.lost(digest, error));
 	}
 
-	#open({ candidates }: ContentSet, trust: Trust): Promise<Medium> {
+	#open({ candidates }: ContentSet, ledger: TrustLedger): Promise<Medium> {
 		return Medium.of(
 			candidates.map((candidate) => candidate.bundle),
 			{
 				cache: this.#cache,
-				reopen: (path) => openAuthentic(path, trust),
+				reopen: (path) => openAuthentic(path, ledger.trust),
 				onChange: (error) => {
 					this.serving.mediumChanged();
 					if (error === undefined) void this.run();
@@ -235,10 +254,10 @@ export class BringUp {
 	}
 
 	/** Proves the committed set anew, if there is one, and serves it. */
-	async #showCommitted(trust: Trust): Promise<Committed | undefined> {
+	async #showCommitted(ledger: TrustLedger): Promise<Committed | undefined> {
 		const source = await this.source();
 		const found = this.serving.missing;
-		const committed = await openCommitted(source.store, source, trust, this.#config, this.#kernel.rootId);
+		const committed = await openCommitted(source.store, source, ledger.trust, this.#config, this.#kernel.rootId);
 		if (committed === undefined) return undefined;
 		const { view, release } = committed;
 		this.serving.show({ view, blobs: source, from: "store", release: release.digest }, found);
@@ -251,12 +270,16 @@ export class BringUp {
 	}
 
 	/** What is served in place and does not prove itself as a whole is served no more. */
-	#checkInBackground(medium: Medium, trust: Trust): void {
+	#checkInBackground(medium: Medium, set: ContentSet, ledger: TrustLedger): void {
 		this.#checking.abort();
 		const checking = new AbortController();
 		this.#checking = checking;
 		const { signal } = checking;
-		void checkWhole(medium, trust, this.#state, signal).catch(async (error) => {
+		const prove = async () => {
+			await checkWhole(medium, ledger.trust, this.#state, signal);
+			await step(this.#state, "floors", () => ledger.raise(set.release, set.candidates));
+		};
+		void prove().catch(async (error) => {
 			if (signal.aborted) return;
 			if (!isRefusal(error)) return void (await medium.check());
 			this.serving.show(undefined);

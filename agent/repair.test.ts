@@ -11,6 +11,7 @@ import { loadSet } from "./load/load.ts";
 import { State, type Status } from "./status/state.ts";
 import { Store } from "./store/store.ts";
 import { findCandidates } from "./trust/candidates.ts";
+import { TrustLedger } from "./trust/ledger.ts";
 import { readContentRelease } from "./trust/release.ts";
 
 /** What becomes of the store and of readiness when blobs are lost, or a set cannot be loaded or served. */
@@ -130,6 +131,7 @@ test("a set whose view cannot be built is never committed", async () => {
 	const candidates = await findCandidates(content.content, release.release, trust);
 	const state = new State({ bundles: [] } as unknown as Status);
 	const broken = { read: () => Promise.reject(new Error("no view")), stream: () => expect.unreachable() };
-	await expect(loadSet(store, broken, trust, release, candidates, state)).rejects.toThrow("no view");
+	const ledger = await TrustLedger.open(join(content.dir, "trust"), trust);
+	await expect(loadSet(store, broken, ledger, release, candidates, state)).rejects.toThrow("no view");
 	expect([store.catalog, (await storeOf(content)).catalog]).toEqual([undefined, undefined]);
 });

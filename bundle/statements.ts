@@ -20,12 +20,12 @@ export interface KnownStatement {
 	readonly statement: Statement;
 	/** SHA-256 of the payload, hex: the identity of the statement. */
 	readonly digest: string;
+	/** The file's bytes. */
+	readonly bytes: Buffer;
 }
 
 /** A statement that nobody has verified yet; only its number may be used, to find its place. */
 export interface UnverifiedStatement extends KnownStatement {
-	/** The file's bytes. */
-	readonly bytes: Buffer;
 	readonly envelope: Envelope;
 	readonly payload: Buffer;
 }
@@ -80,7 +80,7 @@ export function applyAll(trust: Trust, found: readonly UnverifiedStatement[]): T
  * the root role must stay able to sign, or no statement could ever follow. Errors: E_STATEMENT, with the cause, and E_LIMIT.
  */
 export function applyStatement(trust: Trust, item: UnverifiedStatement): Trust {
-	const { statement, digest } = item;
+	const { statement, digest, bytes } = item;
 	const name = `Statement ${statement.number} (${statement.kind})`;
 	if (statement.number > MAX_STATEMENTS) {
 		throw new SlipwayError("E_LIMIT", `${name} is beyond the ${MAX_STATEMENTS} that a chain may have.`);
@@ -94,7 +94,7 @@ export function applyStatement(trust: Trust, item: UnverifiedStatement): Trust {
 	const next = change(trust, statement, name);
 	if (next.root !== trust.root && statement.kind === "rotate") checkSigned(name, item, next.root!);
 	if (!canSign(next.root!)) refuse(name, "too few root keys would be left to sign another one");
-	return { ...next, statements: [...trust.statements, { statement, digest }] };
+	return { ...next, statements: [...trust.statements, { statement, digest, bytes }] };
 }
 
 function checkSigned(name: string, { envelope, payload }: UnverifiedStatement, root: Role): void {

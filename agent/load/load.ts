@@ -1,5 +1,4 @@
 import { SlipwayError } from "../../bundle/errors.ts";
-import type { Trust } from "../../bundle/trust.ts";
 import { verifyContents } from "../../bundle/verify.ts";
 import { buildView } from "../registry/build-view.ts";
 import type { BlobSource } from "../registry/lookup.ts";
@@ -8,6 +7,8 @@ import type { Evidence } from "../store/evidence.ts";
 import { Ingest } from "../store/ingest.ts";
 import type { Store } from "../store/store.ts";
 import type { Candidate } from "../trust/candidates.ts";
+import { commitSet } from "../trust/checks.ts";
+import type { TrustLedger } from "../trust/ledger.ts";
 import type { SignedRelease } from "../trust/release.ts";
 
 /**
@@ -19,7 +20,7 @@ import type { SignedRelease } from "../trust/release.ts";
 export async function loadSet(
 	store: Store,
 	source: BlobSource,
-	trust: Trust,
+	ledger: TrustLedger,
 	release: SignedRelease,
 	candidates: readonly Candidate[],
 	state: State,
@@ -36,7 +37,7 @@ export async function loadSet(
 			current = candidate.indexDigest;
 			state.markBundle(candidate.indexDigest, "verifying");
 			const taken: string[] = [];
-			await verifyContents(candidate.bundle, trust, {
+			await verifyContents(candidate.bundle, ledger.trust, {
 				onBlobChunk: (digest, chunk) => {
 					progress.bytes(chunk.length);
 					return present.has(digest) ? undefined : ingest.chunk(digest, chunk);
@@ -71,7 +72,7 @@ export async function loadSet(
 		candidates.flatMap(({ index }) => index.names),
 		source,
 	);
-	await store.commit({ release: release.digest, bundles: candidates.map((c) => c.indexDigest), blobs });
+	await commitSet(ledger, store, { release, candidates }, blobs);
 }
 
 async function keepIndex(store: Store, { indexDigest, bundle }: Candidate): Promise<void> {

@@ -26,7 +26,7 @@ export interface Claim {
 	readonly title: string;
 	readonly sequence: number;
 	readonly digest: string;
-	/** A development key signed it: the same sequence may come with other bytes, as it does from build to build. */
+	/** A development key signed the release: the same sequence may come with other bytes, as it does from build to build. */
 	readonly development: boolean;
 }
 

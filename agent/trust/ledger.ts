@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { readStatementFolder, statementFile } from "../../bundle/statement-folder.ts";
-import { applyAll, applyStatement, newStatements } from "../../bundle/statements.ts";
+import { applyAll, applyStatement, type KnownStatement, newStatements } from "../../bundle/statements.ts";
 import type { Trust } from "../../bundle/trust.ts";
 import { replaceFile } from "../store/files.ts";
 import type { Candidate } from "./candidates.ts";
@@ -20,7 +20,7 @@ import {
 import type { SignedRelease } from "./release.ts";
 
 /** What of a bundle the floors look at. */
-type Item = Pick<Candidate, "index" | "indexDigest"> & { readonly bundle: Pick<Candidate["bundle"], "development"> };
+type Item = Pick<Candidate, "index" | "indexDigest">;
 
 /**
  * What the box has learnt about trust since it was built, in `<store>/state/trust`: the statements it was given, and the floors.
@@ -44,22 +44,14 @@ export class TrustLedger {
 	 * Errors: E_STATEMENT (one no longer counts: nothing may be trusted then), E_LIMIT, E_IO.
 	 */
 	static async open(folder: string, baked: Trust): Promise<TrustLedger> {
-		const kept = join(folder, "statements");
-		let trust: Trust;
-		try {
-			trust = applyAll(baked, await readStatementFolder(kept));
-		} catch (error) {
-			if (!(error instanceof SlipwayError)) throw error;
-			throw new SlipwayError(error.code, `Of what this box has kept: ${error.message}`, {
-				next: `Boot an image of the same vendor, or remove ${kept} and insert a medium with all statements.`,
-				cause: error,
-			});
-		}
+		const { trust, kept } = await replay(join(folder, "statements"), baked);
 		const floors = await readFloors(floorsFile(folder)).catch((error) => {
 			if (error instanceof SlipwayError) return error;
 			throw error;
 		});
 		const ledger = new TrustLedger(folder, trust, floors ?? NO_FLOORS);
+		// What the image brings is kept too, so that an older image cannot undo it.
+		for (const item of baked.statements) if (!kept.has(item.statement.number)) await ledger.#keep(item);
 		await ledger.#resetFloors();
 		return ledger;
 	}
@@ -78,7 +70,7 @@ export class TrustLedger {
 		const fresh = newStatements(this.#trust, await readStatementFolder(join(content, "statements")));
 		for (const item of fresh) {
 			const next = applyStatement(this.#trust, item);
-			await replaceFile(join(this.#folder, "statements", statementFile(item.statement.number)), item.bytes, 0o600);
+			await this.#keep(item);
 			this.#trust = next;
 		}
 		await this.#resetFloors();
@@ -93,10 +85,9 @@ export class TrustLedger {
 	checkFloors(release: SignedRelease, bundles: readonly Item[], committed?: string): void {
 		if (release.digest === committed) return;
 		const floors = this.#readable();
-		const claim = releaseClaim(release);
-		const highest = floors.floors.get(claim.key)?.digest ?? undefined;
+		const highest = floors.floors.get(releaseClaim(release).key)?.digest ?? undefined;
 		if (this.#isPlanned(release.digest, [committed, highest])) return;
-		const faults = floorFaults(floors, [claim, ...claimsOf(bundles)]);
+		const faults = floorFaults(floors, claimsOf(release, bundles));
 		if (faults.length > 0) throw new SlipwayErrors(faults, "The content is older than what this box has had.");
 	}
 
@@ -105,13 +96,17 @@ export class TrustLedger {
 	 * nothing is written when nothing rises. Errors: E_TRUST_STATE, those of the file system.
 	 */
 	async raise(release: SignedRelease, bundles: readonly Item[]): Promise<void> {
-		await this.#write(raised(this.#readable(), [releaseClaim(release), ...claimsOf(bundles)]));
+		await this.#write(raised(this.#readable(), claimsOf(release, bundles)));
 	}
 
 	/** Floors that were lost with their file begin anew at what is committed, never at nothing. Errors: as raise. */
 	async adopt(release: SignedRelease, bundles: readonly Item[]): Promise<void> {
 		if (this.#floors instanceof SlipwayError || this.#floors.floors.size > 0) return;
 		await this.raise(release, bundles);
+	}
+
+	async #keep({ statement, bytes }: KnownStatement): Promise<void> {
+		await replaceFile(join(this.#folder, "statements", statementFile(statement.number)), bytes, 0o600);
 	}
 
 	#isPlanned(to: string, from: readonly (string | undefined)[]): boolean {
@@ -137,10 +132,24 @@ export class TrustLedger {
 	}
 }
 
+async function replay(folder: string, baked: Trust): Promise<{ trust: Trust; kept: Set<number> }> {
+	try {
+		const found = await readStatementFolder(folder);
+		return { trust: applyAll(baked, found), kept: new Set(found.map(({ statement }) => statement.number)) };
+	} catch (error) {
+		if (!(error instanceof SlipwayError)) throw error;
+		throw new SlipwayError(error.code, `Of what this box has kept: ${error.message}`, {
+			next: `Boot an image of the same vendor, or remove ${folder} and insert a medium with all statements.`,
+			cause: error,
+		});
+	}
+}
+
 function floorsFile(folder: string): string {
 	return join(folder, "floors.json");
 }
 
-function claimsOf(bundles: readonly Item[]): Claim[] {
-	return bundles.map(({ index, indexDigest, bundle }) => bundleClaim(index, indexDigest, bundle.development));
+function claimsOf(release: SignedRelease, bundles: readonly Item[]): Claim[] {
+	const { development } = release;
+	return [releaseClaim(release), ...bundles.map((item) => bundleClaim(item.index, item.indexDigest, development))];
 }

@@ -1,15 +1,36 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
-import { join, normalize } from "node:path";
+import { basename, join, normalize } from "node:path";
+import { SlipwayError } from "../../bundle/errors.ts";
 import type { IsoRelease } from "../../bundle/index-schema.ts";
+import type { Trust } from "../../bundle/trust.ts";
+import { verifyBundle } from "../../bundle/verify.ts";
+import type { State } from "../status/state.ts";
+import { bundleFiles } from "./candidates.ts";
 
 const CHUNK = 1 << 20;
 
 /**
- * Reads every file of the signed ISO release and compares size and SHA-256: the boot menu's "check the medium".
- * Gives the paths that are damaged or missing.
+ * The boot menu's "check the medium": reads every file that the ISO release lists, and every bundle by its own signatures.
+ * Errors: E_DIGEST_MISMATCH, naming all that is damaged.
  */
+export async function checkMedium(content: string, trust: Trust, medium: IsoRelease, state: State): Promise<void> {
+	const bundles = await bundleFiles(content);
+	const total = medium.files.length + bundles.length;
+	const tell = (done: number, bad: readonly string[]) => state.update({ mediumCheck: { done, total, bad: [...bad] } });
+	const bad = await checkFiles(join(content, ".."), medium.files, tell);
+	for (const [i, file] of bundles.entries()) {
+		await verifyBundle(join(content, file), trust).catch(() => bad.push(`${basename(content)}/${file}`));
+		tell(medium.files.length + i + 1, bad);
+	}
+	if (bad.length === 0) return;
+	throw new SlipwayError("E_DIGEST_MISMATCH", `The medium is damaged: ${bad.join(", ")}.`, {
+		next: "Write the ISO to another medium.",
+	});
+}
+
+/** Compares size and SHA-256 of the files. Gives the paths that are damaged or missing. */
 export async function checkFiles(
 	root: string,
 	files: IsoRelease["files"],

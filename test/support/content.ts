@@ -18,7 +18,12 @@ export interface TestContent {
 	writeRelease(change?: Partial<ContentRelease>, signer?: TestSigner): Promise<void>;
 }
 
-/** Makes bundles, signed by one key, and the signed release that names them all, each required. */
+let latest = 0;
+
+/**
+ * Makes bundles, signed by one key, and the signed release that names them all, each required. What is made later has later
+ * sequences, so that a box takes it after what was made before.
+ */
 export async function makeContent(
 	dir: string,
 	bundles: readonly TestBundleOptions[] = [{}],
@@ -26,9 +31,10 @@ export async function makeContent(
 ): Promise<TestContent> {
 	const content = join(dir, "content");
 	await mkdir(content, { recursive: true });
+	const sequence = ++latest;
 	const made: TestBundle[] = [];
 	for (const options of bundles) {
-		const input = { arch: "any" as const, ...options.input };
+		const input = { arch: "any" as const, sequence, ...options.input };
 		made.push(await makeTestBundle(content, { signer, ...options, input }));
 	}
 	await rm(join(content, "blobs"), { recursive: true });
@@ -38,7 +44,7 @@ export async function makeContent(
 		critical: [],
 		product: "slipway",
 		version: "1.0.0",
-		sequence: 1,
+		sequence,
 		bundles: made.map(({ index, indexDigest }) => ({
 			name: index.name,
 			version: index.version,
