@@ -1,6 +1,14 @@
 import { z } from "zod";
 import { sha256 } from "./index-schema.ts";
 
+/** Scheme, host, port and path: no user, query or fragment, which would end in logs. */
+export const registryTarget = z
+	.string()
+	.regex(
+		/^https?:\/\/[A-Za-z0-9.:[\]-]+(\/[a-z0-9._/-]*)?$/,
+		"https://host[:port][/path] in lower case, without a password",
+	);
+
 /**
  * The agent's configuration: on the box `/etc/slipway/appliance.json`, written by the builder; on any other Linux host the
  * file given to `slipway agent --config` (YAML or JSON). It stands in `bundle/` because both sides share it.
@@ -88,9 +96,7 @@ export const applianceConfig = z.strictObject({
 		.describe("Record of who pulled what"),
 	registry: z
 		.strictObject({
-			target: z
-				.string()
-				.regex(/^https?:\/\/[\x21-\x7e]+$/, "the address of a registry")
+			target: registryTarget
 				.nullable()
 				.default(null)
 				.describe("Registry that the content is loaded into as well, such as https://registry.site/mirror; null: none"),

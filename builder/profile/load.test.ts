@@ -69,6 +69,7 @@ test("later files win, lists append without repeats, a file met twice counts onc
 		requirements: { cores: 8, tpm: true, memoryMiB: 512 },
 		console: { serial: "ttyS0", baud: 115200 },
 		network: { expose: "loopback" },
+		registry: { target: null, sparse: "refuse", credentials: null, ca: null },
 	});
 	expect(files.map((f) => path.basename(f))).toEqual(["a.yaml", "b.yaml", "x.yaml"]);
 });

@@ -135,6 +135,7 @@ function withDefaults(name: string, values: ProfileFile & { base: string }): Pro
 		console: { serial: values.console?.serial ?? SERIAL[arch], baud: values.console?.baud ?? 115_200 },
 		requirements: { cores: 1, memoryMiB: 512, diskMiB: 0, cpuFlags: [], tpm: false, ...values.requirements },
 		network: { expose: values.network?.expose ?? "loopback" },
+		registry: values.registry ?? {},
 		archive: { mirror: values.archive?.mirror ?? null, keyring: values.archive?.keyring ?? null },
 	});
 }

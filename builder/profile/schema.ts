@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { applianceConfig, registryTarget } from "../../bundle/appliance.ts";
 
 /**
  * The one declaration of profiles and bases: types, validation, JSON Schema and docs/profile.md come from it.
@@ -20,6 +21,7 @@ const kernelArgument = z
 	);
 /** A name in profiles/bundles/, or a path such as `./site.yaml`, so that a site's own content can stand beside its profile. */
 const bundlePlace = z.union([name, z.string().regex(/^\.{0,2}\/.+\.yaml$/, "a name, or a path that begins with ./")]);
+const boxPath = z.string().regex(/^(?:\/[A-Za-z0-9._-]+)+$/, "an absolute path");
 const list = <T extends z.ZodType>(item: T, merge: "append" | "replace") => z.array(item).meta({ merge });
 
 export const profileSchema = z.strictObject({
@@ -91,6 +93,24 @@ export const profileSchema = z.strictObject({
 				.describe("Where registry and status listen; `lan` means TLS with the device's own certificate"),
 		})
 		.optional(),
+	registry: z
+		.strictObject({
+			target: registryTarget
+				.optional()
+				.describe("Registry that the box also loads its content into, such as https://registry.site/mirror"),
+			sparse: z
+				.enum(["refuse", "child"])
+				.optional()
+				.describe(
+					"For a target that refuses incomplete multi-arch images: `child` gives their names to the one image that is here",
+				),
+			credentials: boxPath
+				.optional()
+				.describe("File on the box with its credentials, in the form of docker's config.json"),
+			ca: boxPath.optional().describe("PEM file on the box with the CA of its certificate"),
+		})
+		.optional()
+		.describe("An existing registry to load into; its password is put on the box at the site, never on the ISO"),
 	archive: z
 		.strictObject({
 			mirror: z
@@ -132,6 +152,7 @@ export const resolvedProfile = z.strictObject({
 		tpm: z.boolean(),
 	}),
 	network: z.strictObject({ expose: z.enum(["loopback", "lan"]) }),
+	registry: applianceConfig.shape.registry.unwrap(),
 	archive: z.strictObject({ mirror: z.string().nullable(), keyring: z.string().nullable() }),
 });
 export type Profile = z.infer<typeof resolvedProfile>;

@@ -114,6 +114,7 @@ function configOf({ profile, base, version }: Build): Options["config"] {
 		trust: "/etc/slipway/trust",
 		requirements: profile.requirements,
 		network: { expose: profile.network.expose },
+		registry: profile.registry,
 		consoles: ["/dev/tty1", `/dev/${profile.console.serial}`],
 	});
 }
