@@ -145,6 +145,18 @@ test("errors of several files and several kinds come together", async () => {
 	);
 });
 
+test("a registry to load into is an address without a password, and files on the box", async () => {
+	await put("profiles/parts/r.yaml", `${HEAD}registry: {target: "https://r.site/a", credentials: /var/lib/r.json}\n`);
+	await put("profiles/x.yaml", `${FULL}extends: [parts/r.yaml]\nregistry: {sparse: child}\n`);
+	expect((await loadProfile(root, "x")).profile.registry).toEqual({
+		...{ target: "https://r.site/a", sparse: "child", credentials: "/var/lib/r.json", ca: null },
+	});
+	for (const bad of ["target: 'https://user:secret@r.site/a'", "target: r.site", "credentials: r.json"]) {
+		await put("profiles/x.yaml", `${FULL}registry: {${bad}}\n`);
+		expect(await errorsOf("x")).toEqual([expect.stringMatching(/^x.yaml:7:\d+ E_PROFILE_VALUE (?!.*secret)/)]);
+	}
+});
+
 test("kernel arguments may not say what the build says: the mode, the root, or who gets a shell", async () => {
 	const ours = [
 		"fips=0",

@@ -51,6 +51,17 @@ test("what a base says about itself belongs to the content's id", async () => {
 	expect(content.options.parse(content.plan(other))).not.toEqual(content.options.parse(content.plan(build)));
 });
 
+test("the registry that a profile names is the appliance's, and belongs to the agent stage alone", async () => {
+	const build = await fakeBuild("vertex-fips-amd64", "debian-13");
+	const registry = {
+		...{ target: "https://registry.site/mirror", sparse: "child" as const },
+		...{ credentials: "/var/lib/slipway/registry.json", ca: "/etc/slipway/registry-ca.pem" },
+	};
+	const other = { ...build, profile: { ...build.profile, registry } };
+	expect(agent.plan(other).config.registry).toEqual(registry);
+	expect(content.plan(other)).toEqual(content.plan(build));
+});
+
 async function fakeBuild(name: string, baseName: string): Promise<Build> {
 	const { profile, base } = await loadProfile(ROOT, name, { base: baseName });
 	const overlays = await Promise.all(profile.overlays.map((overlay) => loadOverlay(ROOT, overlay)));
@@ -124,6 +135,7 @@ function describePlan(build: Build): string {
 		["grub.cfg in the EFI system partition", espConfig(ROOT_ID).trimEnd().replaceAll("\n", "\n  ")],
 		["xorriso", short(isoArgs(iso))],
 		["FIPS module of the appliance", JSON.stringify(agent.plan(build).config.fipsModule)],
+		["registry that the appliance loads into", JSON.stringify(agent.plan(build).config.registry)],
 		["secrets of the bootstrap stage", (bootstrap.secrets ?? []).join("\n  ")],
 		[
 			"scripts of the bootstrap stage",

@@ -90,7 +90,8 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
 	return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | null | undefined)?.[key], input);
 }
 
+/** A value as it is shown in an error: short, and without the password that an address may hold. */
 function brief(value: unknown): string {
-	const text = JSON.stringify(value) ?? String(value);
+	const text = (JSON.stringify(value) ?? String(value)).replace(/\/\/[^/@]*@/g, "//…@");
 	return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
