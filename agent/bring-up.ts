@@ -94,10 +94,9 @@ export class BringUp {
 	}
 
 	async #openStore(): Promise<StoreSource> {
-		const store = await Store.open(join(this.#config.store, "store"), (damage) => {
-			// Nothing to do for anybody: what it said is loaded or proved again.
-			this.#state.warn("catalog", "W_CATALOG", damage.message);
-		});
+		const store = await Store.open(join(this.#config.store, "store"));
+		// Nothing to do for anybody: what it said is proved or loaded again.
+		if (store.damage) this.#state.warn("catalog", "W_CATALOG", store.damage.message);
 		return new StoreSource(store, (digest, error) => this.serving.lost(digest, error));
 	}
 

@@ -18,7 +18,7 @@ export async function withStoppedStore<T>(config: ApplianceConfig, work: (store:
 	try {
 		const lock = await lockStore(config.store);
 		try {
-			return await work(await Store.open(folder, (damage) => process.stderr.write(`${damage.message}\n`)));
+			return await work(await Store.open(folder));
 		} finally {
 			await new Promise((resolve) => lock.close(resolve));
 		}

@@ -29,6 +29,7 @@ export function createControl({ state, source, scrub }: Controlled): FastifyInst
 	app.server.setTimeout(0); // a check of a large store says nothing for long
 	problems(app);
 	const turn = new Turn();
+	app.addHook("onClose", () => turn.settled());
 	app.get("/v1/status", async () => state.status);
 	app.post<{ Querystring: { mode?: string } }>("/v1/store/fsck", (request) => {
 		const mode = request.query.mode ?? "quick";

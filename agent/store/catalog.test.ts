@@ -1,12 +1,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { chmod, copyFile, mkdir, open, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { beforeEach, expect, test, vi } from "vitest";
-import type { SlipwayError } from "../../bundle/errors.ts";
 import { flip } from "../../test/support/forge.ts";
 import { tempDir } from "../../test/support/temp.ts";
+import { checkSpace } from "../load/space.ts";
 import type { CommittedSet } from "./catalog.ts";
-import { Ingest } from "./ingest.ts";
 import { listQuarantine } from "./quarantine.ts";
 import { type Blob, Store } from "./store.ts";
 
@@ -26,15 +25,18 @@ function blob(size: number): Made {
 	return { data, size, digest: `sha256:${createHash("sha256").update(data).digest("hex")}` };
 }
 
+async function take(store: Store, blobs: readonly Made[]): Promise<void> {
+	for (const { digest, data } of blobs) {
+		await mkdir(dirname(store.path(digest)), { recursive: true });
+		await writeFile(store.path(digest), data);
+	}
+	await store.adopt(blobs);
+}
+
 /** Takes and commits a release as a load does: its own blobs and documents, nothing else named. */
 async function release(store: Store, name: string, blobs: readonly Made[]): Promise<CommittedSet> {
 	await store.sweep(blobs.map((b) => b.digest));
-	const ingest = new Ingest(store);
-	for (const { digest, data } of await store.untrusted(blobs)) {
-		await ingest.chunk(digest, data);
-		await ingest.done(digest);
-	}
-	await ingest.settle();
+	await take(store, await store.untrusted(blobs));
 	const [id, bundle] = [name.repeat(64), createHash("sha256").update(name).digest("hex")];
 	await store.keepSigned(`${id}.release.json`, Buffer.from(name));
 	await store.keepSigned(`${bundle}.index.json`, Buffer.from(name));
@@ -109,6 +111,17 @@ test("a release that has lost a blob is not kept as the previous one, and any ca
 	]);
 });
 
+test("where a load does not fit beside it, the previous release makes room", async () => {
+	const store = await Store.open(folder);
+	await release(store, "1", [a]);
+	await release(store, "2", [b]);
+	const index = (size: number) => ({ blobs: [{ digest: c.digest, size, tarOffset: 0, frame: 0 }] });
+	await checkSpace(store, [index(c.size)]);
+	expect(store.previous?.release[0]).toBe("1");
+	await expect(checkSpace(store, [index(2 ** 50)])).rejects.toMatchObject({ code: "E_NO_SPACE" });
+	expect([store.previous, await held(store, a), await held(store, b)]).toEqual([undefined, 0, 1]);
+});
+
 test("a catalog of the first form, without a previous release, is read", async () => {
 	const store = await Store.open(folder);
 	await release(store, "1", [a]);
@@ -124,15 +137,14 @@ test("a damaged catalog is moved aside and told; its blobs stay, and a whole rea
 	await release(await Store.open(folder), "1", [shared, a, b]);
 	const file = join(folder, "catalog.json");
 	await writeFile(file, (await readFile(file)).subarray(0, 100));
-	const told: string[] = [];
-	const store = await Store.open(folder, (error: SlipwayError) => told.push(error.code));
-	expect([told, store.catalog, (await stat(`${file}.bad`)).size]).toEqual([["E_STORE"], undefined, 100]);
+	const store = await Store.open(folder);
+	expect([store.damage?.code, store.catalog, (await stat(`${file}.bad`)).size]).toEqual(["E_STORE", undefined, 100]);
 	expect(await held(store, shared, a, b)).toBe(0);
 	await writeFile(store.path(a.digest), flip(await readFile(store.path(a.digest)), 50));
 
 	await store.sweep([shared, a, b].map((x) => x.digest));
 	const { ino } = await stat(store.path(shared.digest));
-	await store.adopt([shared, a, b]);
+	expect(await store.adopt([shared, a, b])).toEqual([a]);
 	expect([await held(store, shared, b), await held(store, a)]).toEqual([2, 0]);
 	expect((await stat(store.path(shared.digest))).ino).toBe(ino);
 	expect((await listQuarantine(folder)).map(({ hex }) => `sha256:${hex}`)).toEqual([a.digest]);
@@ -157,7 +169,7 @@ test("a catalog that cannot be read for want of rights or descriptors is no dama
 	const before = await readFile(join(folder, "catalog.json"), "utf8");
 	await rename(join(folder, "catalog.json"), join(folder, "kept"));
 	await mkdir(join(folder, "catalog.json")); // EISDIR stands for what root cannot be refused
-	await expect(Store.open(folder, () => expect.unreachable())).rejects.toMatchObject({ code: "EISDIR" });
+	await expect(Store.open(folder)).rejects.toMatchObject({ code: "EISDIR" });
 	expect(await readFile(join(folder, "kept"), "utf8")).toBe(before);
 });
 
@@ -165,10 +177,7 @@ test("a collection during a load leaves what the load has made, and documents th
 	const store = await Store.open(folder);
 	await release(store, "1", [a]);
 	await store.sweep([b.digest]);
-	const ingest = new Ingest(store);
-	await ingest.chunk(b.digest, b.data);
-	await ingest.done(b.digest);
-	await ingest.settle();
+	await take(store, [b]);
 	await store.keepSigned(`${"2".repeat(64)}.release.json`, Buffer.from("2"));
 	expect(await store.gc()).toEqual({ blobs: 0, documents: 0, bytes: 0 });
 	expect(await held(store, a, b)).toBe(2);
@@ -182,10 +191,7 @@ test("a blob that is being read may be collected: the descriptor holds its bytes
 	const store = await Store.open(folder);
 	await release(store, "1", [a]);
 	await store.sweep([c.digest]);
-	const ingest = new Ingest(store);
-	await ingest.chunk(c.digest, c.data);
-	await ingest.done(c.digest);
-	await ingest.settle();
+	await take(store, [c]);
 	const handle = await store.open(c.digest);
 	await store.sweep();
 	await expect(stat(store.path(c.digest))).rejects.toMatchObject({ code: "ENOENT" });

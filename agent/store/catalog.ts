@@ -47,19 +47,20 @@ export function advance(now: Catalog | undefined, next: CommittedSet): Catalog {
 
 /**
  * Reads the catalog; undefined when nothing is committed. One that cannot be read or parsed is as good as none, since
- * everything can be loaded again from signed content: it is moved to `catalog.json.bad` for whoever wants to know, and told.
+ * everything can be loaded again from signed content: it is moved to `catalog.json.bad` for whoever wants to know.
  */
-export async function readCatalog(folder: string, tell: (damage: SlipwayError) => void): Promise<Catalog | undefined> {
+export async function readCatalog(folder: string): Promise<{ catalog?: Catalog; damage?: SlipwayError }> {
 	const file = join(folder, "catalog.json");
 	try {
-		return catalog.parse(JSON.parse(await readFile(file, "utf8")));
+		return { catalog: catalog.parse(JSON.parse(await readFile(file, "utf8"))) };
 	} catch (cause) {
 		const { code } = cause as NodeJS.ErrnoException;
-		if (code === "ENOENT") return undefined;
+		if (code === "ENOENT") return {};
 		if (code !== undefined && code !== "EIO") throw cause; // no rights, no descriptors: nothing is said about its bytes
 		await rename(file, `${file}.bad`).catch(() => undefined);
-		tell(new SlipwayError("E_STORE", `The store's catalog was damaged; it is now ${file}.bad.`, { cause }));
-		return undefined;
+		return {
+			damage: new SlipwayError("E_STORE", `The store's catalog was damaged; it is now ${file}.bad.`, { cause }),
+		};
 	}
 }
 

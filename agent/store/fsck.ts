@@ -48,6 +48,7 @@ export interface FsckOptions {
 export async function fsck(store: Store, options: FsckOptions): Promise<FsckReport> {
 	const sets = setsOf(store.catalog);
 	const documents: Fault[] = [];
+	if (store.damage) documents.push({ name: "catalog.json", fault: store.damage.message, release: "current" });
 	const damaged: (Fault & { missing: boolean })[] = [];
 	const seen = new Set<string>();
 	let bytes = 0;
@@ -58,7 +59,8 @@ export async function fsck(store: Store, options: FsckOptions): Promise<FsckRepo
 	};
 	for (const [i, set] of sets.entries()) {
 		const release = i === 0 ? "current" : "previous";
-		for (const fault of await documentFaults(store, set)) documents.push({ ...fault, release });
+		const faults = await documentFaults(store, set);
+		if (store.needs(set.release)) documents.push(...faults.map((fault) => ({ ...fault, release }) as const)); // else it has just gone
 		const blobs = blobsOf(set).filter(({ digest }) => !seen.has(digest));
 		const suspects = options.mode === "full" ? blobs : await store.untrusted(blobs);
 		for (const { digest, size } of suspects) {

@@ -17,6 +17,9 @@ const TICK_MS = 60_000;
 /** Uptime and position are written so often: what a crash loses of them. */
 const SAVE_MS = 600_000;
 
+/** How often the status is told how far it is. */
+const TELL_MS = 1000;
+
 /** Bytes in a row, at most, before a pause. */
 const STRIDE = 8 * 2 ** 20;
 /** A pause is so many times the time of the work before it: 10 % of a core at most. */
@@ -66,6 +69,8 @@ export class Scrub {
 	#timer: NodeJS.Timeout | undefined;
 	#counted = performance.now();
 	#saved = performance.now();
+	#saving = Promise.resolve();
+	#told = 0;
 
 	private constructor(options: ScrubOptions) {
 		this.#options = options;
@@ -179,21 +184,24 @@ export class Scrub {
 			await nap(Math.max(worked * REST, (bytes / RATE) * 1000 - worked), signal);
 			const isBusy = () => source.busy || this.#options.isBusy();
 			for (let waited = 0; isBusy() && waited < PATIENCE_MS; waited += 250) await nap(250, signal);
-			this.#tell();
+			if (performance.now() - this.#told >= TELL_MS) this.#tell();
 			if (performance.now() - this.#saved >= SAVE_MS) await this.#save();
 			[began, bytes] = [performance.now(), 0];
 		};
 	}
 
 	#tell(): void {
+		this.#told = performance.now();
 		this.#options.state.update({ scrub: this.status });
 	}
 
-	/** A record that cannot be written costs another reading, nothing else. */
-	async #save(): Promise<void> {
+	/** One at a time. A record that cannot be written costs another reading, nothing else. */
+	#save(): Promise<void> {
 		this.#count();
 		this.#saved = performance.now();
-		await replaceFile(this.#file, `${JSON.stringify(this.#record)}\n`).catch(() => undefined);
+		const write = () => replaceFile(this.#file, `${JSON.stringify(this.#record)}\n`).catch(() => undefined);
+		this.#saving = this.#saving.then(write);
+		return this.#saving;
 	}
 }
 

@@ -26,6 +26,7 @@ export interface Blob {
 export class Store {
 	readonly folder: string;
 	#catalog: Catalog | undefined;
+	#damage: SlipwayError | undefined;
 	/** Evidence of the catalog and of an unfinished load's journal. */
 	readonly #known = new Map<string, Evidence>();
 	/** Blobs and signed documents of the load that is going on; empty when none is. */
@@ -36,8 +37,8 @@ export class Store {
 		this.folder = folder;
 	}
 
-	/** Opens or makes the store and sweeps what an interrupted load left behind. A damaged catalog is told. Errors: of files. */
-	static async open(folder: string, tell: (damage: SlipwayError) => void = () => undefined): Promise<Store> {
+	/** Opens or makes the store and sweeps what an interrupted load left behind. Errors: of files. */
+	static async open(folder: string): Promise<Store> {
 		const store = new Store(folder);
 		await rm(join(folder, "ingest"), { recursive: true, force: true });
 		for (const name of ["ingest", "signed", "blobs/sha256", "blobs/sha512"]) {
@@ -45,7 +46,9 @@ export class Store {
 		}
 		// Folders that were just made must last as long as what is put into them.
 		for (const parent of [dirname(folder), folder, join(folder, "blobs")]) await syncFolder(parent);
-		store.#catalog = await readCatalog(folder, tell);
+		const { catalog, damage } = await readCatalog(folder);
+		store.#catalog = catalog;
+		store.#damage = damage;
 		const sets = setsOf(store.#catalog).toReversed(); // the present set has the newer evidence
 		for (const { blobs } of sets) for (const [digest, seen] of Object.entries(blobs)) store.#known.set(digest, seen);
 		for (const [digest, seen] of await readJournal(folder)) store.#known.set(digest, seen);
@@ -55,6 +58,11 @@ export class Store {
 	/** The committed set, if there is one. */
 	get catalog(): Catalog | undefined {
 		return this.#catalog;
+	}
+
+	/** What was wrong with the catalog when the store was opened, as long as no other has been written. */
+	get damage(): SlipwayError | undefined {
+		return this.#damage;
 	}
 
 	/** The release that was committed before the present one, with all its blobs. */
@@ -98,12 +106,17 @@ export class Store {
 	/**
 	 * Takes blobs that are there, but not as recorded, for good again if a whole read proves them: after a lost catalog or
 	 * journal, or when the disk was copied. Reading is cheaper than writing them anew. What is not right goes into quarantine.
+	 * Gives the blobs that the store does not have. Errors: as check.
 	 */
-	async adopt(blobs: readonly Blob[]): Promise<void> {
-		for (const { digest, size } of await this.untrusted(blobs)) {
-			const { fault, seen } = await this.check(digest, size);
-			if (fault !== undefined && seen !== undefined) await this.quarantine(digest, seen);
+	async adopt<T extends Blob>(blobs: readonly T[]): Promise<T[]> {
+		const lost: T[] = [];
+		for (const blob of await this.untrusted(blobs)) {
+			const { fault, seen } = await this.check(blob.digest, blob.size);
+			if (fault === undefined) continue;
+			if (seen !== undefined) await this.quarantine(blob.digest, seen);
+			lost.push(blob);
 		}
+		return lost;
 	}
 
 	/**
@@ -170,6 +183,7 @@ export class Store {
 		const catalog = previous && lost?.length === 0 ? { ...present, previous } : present;
 		await writeCatalog(this.folder, catalog);
 		this.#catalog = catalog;
+		this.#damage = undefined;
 		for (const [digest, seen] of Object.entries(catalog.blobs)) this.#known.set(digest, seen);
 		await removeJournal(this.folder);
 	}
