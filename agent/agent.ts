@@ -155,6 +155,7 @@ async function initialState(config: ApplianceConfig, kernel: KernelLine, fips?: 
 		servedFrom: null,
 		mediumPresent: null,
 		missingBlobs: null,
+		target: config.registry.target === null ? null : { url: config.registry.target, delivered: false },
 		mediumCheck: null,
 		addresses: [],
 		urls: { registry: null, status: null },

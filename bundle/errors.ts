@@ -211,6 +211,11 @@ const TABLE = {
 		"The previous release that the store keeps is damaged",
 		"Nothing to do for what is served; going back to it needs its medium.",
 	],
+	W_TARGET: [
+		0,
+		"The content is being loaded into the target registry",
+		"Nothing to do: the box is ready when every name answers there with its digest.",
+	],
 	W_NO_ANCHOR: [
 		0,
 		"The state of this machine is in memory, so a restart forgets which releases it has seen",

@@ -2,12 +2,14 @@ import type { Stage, Status } from "./state.ts";
 
 /**
  * The stage once nothing is under way any more, computed from what the status holds and never from what was done: `failed`
- * when nothing is served, `ready` when a whole set is served and nothing is wrong, else `degraded`.
+ * when nothing is served, `serving` while a registry that must have it too has not, `ready` when a whole set is served and nothing
+ * is wrong, else `degraded`.
  */
 export function settledStage(
-	status: Pick<Status, "servedFrom" | "mediumPresent" | "missingBlobs" | "conditions" | "bundles">,
+	status: Pick<Status, "servedFrom" | "mediumPresent" | "missingBlobs" | "conditions" | "bundles" | "target">,
 ): Stage {
 	if (status.servedFrom === null) return "failed";
+	if (status.target?.delivered === false) return "serving";
 	const fine = status.conditions.every((c) => c.ok) && status.bundles.every((b) => b.state !== "absent");
 	return fine && isBacked(status) ? "ready" : "degraded";
 }

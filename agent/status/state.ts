@@ -89,6 +89,8 @@ export interface Status {
 	readonly mediumPresent: boolean | null;
 	/** Digests that the served set needs and no verified source has; null while nothing is served. */
 	readonly missingBlobs: readonly string[] | null;
+	/** The registry that the content is loaded into as well, and whether every name answers there; null without one. */
+	readonly target: { readonly url: string; readonly delivered: boolean } | null;
 	/** Check of the medium asked for with slipway.check=1; null when it was not. */
 	readonly mediumCheck: { readonly done: number; readonly total: number; readonly bad: readonly string[] } | null;
 	readonly addresses: readonly string[];

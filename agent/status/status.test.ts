@@ -32,6 +32,7 @@ const initial: Status = {
 	servedFrom: null,
 	mediumPresent: null,
 	missingBlobs: null,
+	target: null,
 	mediumCheck: null,
 	addresses: ["192.0.2.7"],
 	urls: { registry: "https://192.0.2.7:5000/v2/", status: "https://192.0.2.7:8080/" },

@@ -1,0 +1,87 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ApplianceConfig } from "../../bundle/appliance.ts";
+import type { BlobSource } from "../registry/lookup.ts";
+import type { View } from "../registry/view.ts";
+import { type State, slipwayErrors } from "../status/state.ts";
+import { pushToTarget, type TargetProgress } from "./push.ts";
+
+/** Pause after a push that failed: the site's registry, or its owner, needs time. */
+const PAUSE_MS = 30_000;
+
+/** A set that is proved whole. */
+export interface Deliverable {
+	readonly view: View;
+	readonly blobs: BlobSource;
+	/** Digest of the content release. */
+	readonly release: string;
+}
+
+/**
+ * Keeps the target registry at the set that is served: pushes it until every name of it answers there, however long that takes,
+ * and tells the state. Without `registry.target` it does nothing.
+ */
+export class Delivery {
+	readonly #config: ApplianceConfig["registry"];
+	readonly #folder: string;
+	readonly #state: State;
+	readonly #onDone: () => void;
+	readonly #pauseMs: number;
+	#set: Deliverable | undefined;
+	#ending = new AbortController();
+	#running: Promise<void> = Promise.resolve();
+
+	/** `folder`: the store's `state`; `onDone` is called when everything is there. */
+	constructor(
+		config: ApplianceConfig["registry"],
+		folder: string,
+		state: State,
+		onDone: () => void,
+		pauseMs: number = PAUSE_MS,
+	) {
+		this.#config = config;
+		this.#folder = folder;
+		this.#state = state;
+		this.#onDone = onDone;
+		this.#pauseMs = pauseMs;
+	}
+
+	/** What is to be in the target from now on. A push of another set ends; the same one may come from elsewhere from now on. */
+	deliver(set: Deliverable | undefined): void {
+		const { target } = this.#config;
+		const before = this.#set;
+		this.#set = set;
+		if (target === null || set?.release === before?.release) return;
+		this.#ending.abort();
+		this.#ending = new AbortController();
+		this.#state.update({ target: { url: target, delivered: false } });
+		if (set === undefined) return;
+		this.#state.warn("target", "W_TARGET", `The content is being loaded into ${target}.`);
+		const { signal } = this.#ending;
+		this.#running = this.#running.then(() => this.#push(target, () => this.#set ?? set, signal));
+	}
+
+	/** Ends what is under way. */
+	async stop(): Promise<void> {
+		this.#ending.abort();
+		await this.#running;
+	}
+
+	async #push(target: string, set: () => Deliverable, signal: AbortSignal): Promise<void> {
+		const onProgress = (progress: TargetProgress) => this.#state.update({ progress });
+		const push = { config: this.#config, folder: this.#folder, onProgress, signal };
+		while (!signal.aborted) {
+			try {
+				const { view, blobs } = set();
+				await pushToTarget({ ...push, view, blobs });
+				this.#state.condition("target");
+				this.#state.update({ target: { url: target, delivered: true } });
+				this.#onDone();
+				return;
+			} catch (error) {
+				if (signal.aborted) return;
+				this.#state.condition("target", ...slipwayErrors(error));
+				await sleep(this.#pauseMs, undefined, { signal }).catch(() => undefined);
+			}
+		}
+	}
+}
