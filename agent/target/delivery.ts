@@ -73,6 +73,7 @@ export class Delivery {
 			try {
 				const { view, blobs } = set();
 				await pushToTarget({ ...push, view, blobs });
+				if (signal.aborted) return; // another set took its place in the last moment
 				this.#state.condition("target");
 				this.#state.update({ target: { url: target, delivered: true } });
 				this.#onDone();
