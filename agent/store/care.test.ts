@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { beforeEach, expect, test, vi } from "vitest";
 import { flip } from "../../test/support/forge.ts";
+import { rot } from "../../test/support/rot.ts";
 import { tempDir } from "../../test/support/temp.ts";
 import { State, type Status } from "../status/state.ts";
 import { evidenceOf } from "./evidence.ts";
@@ -49,12 +50,13 @@ async function commit(blobs: readonly Made[], release = "1"): Promise<void> {
 	await store.commit({ release: release.repeat(64), bundles: [], blobs: Object.fromEntries(seen) });
 }
 
-/** Flips one bit anywhere in each, and lets the store believe that the files are as they were. */
-async function rot(blobs: readonly Made[], all: readonly Made[]): Promise<void> {
-	for (const { digest, data } of blobs) {
-		await writeFile(store.path(digest), flip(data, Math.floor(Math.random() * data.length)));
-	}
+/** Commits all of them, then lets some rot. */
+async function commitRotten(bad: readonly Made[], all: readonly Made[]): Promise<void> {
 	await commit(all);
+	await rot(
+		store,
+		bad.map((b) => b.digest),
+	);
 }
 
 const condemn = (digest: string, fault: string, seen?: Parameters<StoreSource["condemn"]>[2]) =>
@@ -85,7 +87,7 @@ test("500 rotten blobs: the scrub finds every one, and none is ever answered wit
 	const bad = Array.from({ length: 500 }, (_, i) => blob(1 + i * 20, i % 7 === 0 ? "sha512" : "sha256"));
 	const all = [...good, ...bad];
 	for (const b of all) await put(b);
-	await rot(bad, all);
+	await commitRotten(bad, all);
 	expect((await store.untrusted(all)).length).toBe(0); // by its look the store is whole
 
 	const { scrub } = await openScrub();
@@ -118,7 +120,7 @@ test("a quick check reads nothing that looks as recorded; a full one finds what 
 	const [fine, rotten, touched, gone, changed] = [blob(300_000), blob(400_000), blob(100), blob(200), blob(700)];
 	const all = [fine, rotten, touched, gone, changed];
 	for (const b of all) await put(b);
-	await rot([rotten], all);
+	await commitRotten([rotten], all);
 	await writeFile(store.path(touched.digest), touched.data); // the same bytes, another look
 	await rm(store.path(gone.digest));
 	await writeFile(store.path(changed.digest), flip(changed.data, 5));
@@ -156,7 +158,7 @@ test("a check names damaged documents, a damaged catalog, and files that nothing
 test("a file that a repair has replaced while the old one was read is left alone", async () => {
 	const b = blob(3_000_000);
 	await put(b);
-	await rot([b], [b]);
+	await commitRotten([b], [b]);
 	let repaired = false;
 	const report = await fsck(store, {
 		mode: "full",
@@ -211,7 +213,7 @@ test("the scrub keeps to a tenth of a core and to its rate, and waits for who is
 test("a scrub that is stopped goes on behind the blob that it read last", async () => {
 	const all = Array.from({ length: 40 }, () => blob(1000)).sort((a, b) => (a.digest < b.digest ? -1 : 1));
 	for (const b of all) await put(b);
-	await rot([all[3]!, all[30]!], all);
+	await commitRotten([all[3]!, all[30]!], all);
 	await mkdir(join(folder, "state"), { recursive: true });
 	const record = { format: 1, uptimeMs: 5000, position: all[9]!.digest, last: null };
 	await writeFile(join(folder, "state/scrub.json"), JSON.stringify(record));
