@@ -24,11 +24,14 @@ test("one folder a host, the registry as the only server, one certificate beside
 			content: `# Images of docker.io come from this registry alone.
 server = "http://127.0.0.1:5000"
 capabilities = ["pull", "resolve"]
+
+[host."http://127.0.0.1:5000"]
+  capabilities = ["pull", "resolve"]
 `,
 		},
 	]);
 	const secure = containerdFiles(["docker.io", "quay.io"], "https://192.0.2.1:5000", "PEM\n");
 	expect(secure.map((f) => f.path)).toEqual(["slipway.crt", "docker.io/hosts.toml", "quay.io/hosts.toml"]);
 	expect(secure[0]!.content).toBe("PEM\n");
-	expect(secure[1]!.content).toContain('\nca = "../slipway.crt"\n');
+	expect(secure[1]!.content).toMatch(/^ca = "..\/slipway.crt"$[\s\S]*^ {2}ca = "..\/slipway.crt"$/m);
 });

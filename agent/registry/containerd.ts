@@ -19,13 +19,13 @@ export function containerdFiles(
 	url: string,
 	ca: string | undefined,
 ): { path: string; content: string }[] {
+	const settings = ['capabilities = ["pull", "resolve"]', ...(ca === undefined ? [] : [`ca = "../${CA_FILE}"`])];
 	const text = (host: string) =>
 		[
 			`# Images of ${host} come from this registry alone.`,
-			`server = "${url}"`,
-			'capabilities = ["pull", "resolve"]',
-			...(ca === undefined ? [] : [`ca = "../${CA_FILE}"`]),
-			"",
+			...[`server = "${url}"`, ...settings, ""],
+			// containerd 1.6 takes no file without a `host`, and would ask the internet instead.
+			...[`[host."${url}"]`, ...settings.map((line) => `  ${line}`), ""],
 		].join("\n");
 	const files = hosts.map((host) => ({ path: `${host}/hosts.toml`, content: text(host) }));
 	return ca === undefined ? files : [{ path: CA_FILE, content: ca }, ...files];

@@ -197,6 +197,8 @@ export interface TestBundleOptions extends ImageOptions {
 	readonly signer?: TestSigner;
 	/** Names, each with an image of its own. */
 	readonly refs?: readonly string[];
+	/** Puts content of the test's own into the blob folder and gives its names, instead of `refs`. */
+	readonly fill?: (blobDir: string) => Promise<readonly NameRecord[]>;
 	readonly input?: Partial<BundleInput>;
 	/** File name; default `<name>-<version>-<arch>[-fips].zst`. */
 	readonly file?: string;
@@ -207,8 +209,9 @@ export async function makeTestBundle(dir: string, options: TestBundleOptions = {
 	const { signer = testSigner(), refs = ["example.com/app/one:1.0"], seed = randomBytes(8).toString("hex") } = options;
 	const blobDir = join(dir, "blobs");
 	await mkdir(blobDir, { recursive: true });
-	const names: NameRecord[] = [];
-	for (const ref of refs) names.push(nameOf(ref, await putImage(blobDir, { ...options, seed: `${seed} ${ref}` })));
+	const names = [...((await options.fill?.(blobDir)) ?? [])];
+	for (const ref of options.fill ? [] : refs)
+		names.push(nameOf(ref, await putImage(blobDir, { ...options, seed: `${seed} ${ref}` })));
 	const { arch = "amd64", fips = false, name = "test", version = "1.0.0" } = options.input ?? {};
 	const input = inputOf(blobDir, [packOf("pack", names, { arch, fips })], options.input);
 	const file = options.file ?? `${name}-${version}-${arch}${fips === true ? "-fips" : ""}.zst`;
