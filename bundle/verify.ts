@@ -4,6 +4,7 @@ import { type Digest, parseDigest, sha256Hex } from "./digest.ts";
 import { type DetachedEnvelope, verifyEnvelope } from "./dsse.ts";
 import { SlipwayError } from "./errors.ts";
 import { MAX_PLAIN } from "./frames.ts";
+import { joinSignatures, readFurther } from "./further-signatures.ts";
 import { tarEntries } from "./index-check.ts";
 import { type BundleIndex, type NameRecord, PAYLOAD_TYPE } from "./index-schema.ts";
 import { checkLayoutFiles } from "./layout.ts";
@@ -74,17 +75,19 @@ export function authenticateIndex(
 
 /**
  * Opens a bundle and checks its index against the trusted keys before parsing it. Reads the signature file and the bundle's
- * tail only. Errors: E_UNSIGNED and those of openBundle and authenticateIndex.
+ * tail, and further signatures, where there are any. Errors: E_UNSIGNED and those of openBundle, readFurther and authenticateIndex.
  */
 export async function openAuthentic(path: string, trust: Trust): Promise<AuthenticBundle> {
 	const signature = await readSignature(signatureName(path));
-	let signed: ReturnType<typeof authenticateIndex> | undefined;
+	const further = await readFurther(path);
+	let authentic: { envelope: DetachedEnvelope; keys: readonly string[]; development: boolean } | undefined;
 	const bundle = await openBundle(path, {
-		authenticate: (payload, envelope) => {
-			signed = authenticateIndex(payload, envelope, trust);
+		authenticate: (payload, own) => {
+			const envelope = joinSignatures(own, further);
+			authentic = { envelope, ...authenticateIndex(payload, envelope, trust) };
 		},
 	});
-	return { ...bundle, signature, keys: signed!.keys, development: signed!.development };
+	return { ...bundle, ...authentic!, signature };
 }
 
 /**

@@ -71,6 +71,8 @@ export async function makeProgram(): Promise<Command> {
 
 	const { registerBundle } = await import("./bundle.ts");
 	registerBundle(program);
+	const { registerStatement } = await import("./statement.ts");
+	registerStatement(program);
 	const { registerBoot } = await import("./boot.ts");
 	registerBoot(program);
 
