@@ -20,3 +20,13 @@ export class BufferPool {
 		this.#free.push(buffer);
 	}
 }
+
+/** What is left of the buffers, taken as one, behind their first `bytes`. */
+export function skipBytes<T extends Uint8Array>(buffers: readonly T[], bytes: number): T[] {
+	let rest = bytes;
+	return buffers.flatMap((buffer) => {
+		const cut = Math.min(rest, buffer.length);
+		rest -= cut;
+		return cut === buffer.length ? [] : [buffer.subarray(cut) as T];
+	});
+}

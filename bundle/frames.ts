@@ -1,4 +1,4 @@
-import { hash } from "node:crypto";
+import { webcrypto } from "node:crypto";
 import { promisify } from "node:util";
 import { zstdDecompress } from "node:zlib";
 import { SlipwayError } from "./errors.ts";
@@ -20,6 +20,7 @@ const RAW_DESCRIPTOR = 0xa0;
 const RAW_HEADER = 9;
 const BLOCK_HEADER = 3;
 
+const { subtle } = webcrypto;
 const inflate = promisify(zstdDecompress);
 
 /** Blocks that a frame of this plain size may have. */
@@ -71,24 +72,21 @@ function fault(i: number, offset: number, size: number, what: string, cause?: un
 
 /**
  * Checks and decodes one data frame: SHA-256 of the compressed bytes first, then a walk over the block headers, then the
- * decoder with the signed plain size as its cap. `offset` is where the frame stands in the file, for messages. The result may
- * be a view of `room`, which then must hold the plain size.
+ * decoder with the signed plain size as its cap. Gives the plain bytes in order, of a canonical raw frame as views of
+ * `compressed`: nothing is copied. `offset` is where the frame stands in the file, for messages.
  * Errors: E_FRAME, with the frame's number and byte range.
  */
-export async function decodeFrame(
+export async function decodeParts(
 	compressed: Buffer,
 	record: FrameRecord,
 	i: number,
 	offset: number,
-	room?: Buffer,
-): Promise<Buffer> {
-	const [size, plain, sha256] = record;
-	if (compressed.length !== size) throw fault(i, offset, size, `is cut off after ${compressed.length} bytes`);
-	if (hash("sha256", compressed, "hex") !== sha256)
-		throw fault(i, offset, size, "does not have the digest that the signed index gives");
+): Promise<readonly Buffer[]> {
+	const [size, plain] = record;
+	await checkFrameDigest(compressed, record, i, offset);
 	const problem = walkFrame(compressed, plain);
 	if (typeof problem === "string") throw fault(i, offset, size, problem);
-	if (problem.canonicalRaw) return joinRaw(compressed, plain, room);
+	if (problem.canonicalRaw) return rawParts(compressed, plain);
 	// With zlib's default chunk this takes three times as long; maxOutputLength stops a bomb at its first byte too many.
 	const out = await inflate(compressed, { maxOutputLength: plain, chunkSize: Math.max(plain, 64) }).catch(
 		(cause: unknown) => {
@@ -97,18 +95,38 @@ export async function decodeFrame(
 	);
 	if (out.length !== plain)
 		throw fault(i, offset, size, `decodes to ${out.length} bytes where the index says ${plain}`);
-	return out;
+	return [out];
 }
 
-/** The data of a canonical raw frame, without its block headers. */
-function joinRaw(frame: Buffer, plain: number, room: Buffer = Buffer.allocUnsafe(plain)): Buffer {
-	const out = room.subarray(0, plain);
-	let from = RAW_HEADER + BLOCK_HEADER;
-	for (let to = 0; to < plain; to += BLOCK_MAX) {
-		frame.copy(out, to, from, from + Math.min(BLOCK_MAX, plain - to));
-		from += BLOCK_MAX + BLOCK_HEADER;
+/** As decodeParts, in one piece. */
+export async function decodeFrame(...frame: Parameters<typeof decodeParts>): Promise<Buffer> {
+	const parts = await decodeParts(...frame);
+	return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+}
+
+/** Checks a frame's bytes against its record, in the thread pool: a large frame must not stop the event loop. Errors: E_FRAME. */
+export async function checkFrameDigest(
+	compressed: Buffer,
+	record: FrameRecord,
+	i: number,
+	offset: number,
+): Promise<void> {
+	const [size, , sha256] = record;
+	if (compressed.length !== size) throw fault(i, offset, size, `is cut off after ${compressed.length} bytes`);
+	if (Buffer.from(await subtle.digest("SHA-256", compressed)).toString("hex") !== sha256)
+		throw fault(i, offset, size, "does not have the digest that the signed index gives");
+}
+
+/** The data of a canonical raw frame, between its block headers. */
+function rawParts(frame: Buffer, plain: number): Buffer[] {
+	const parts: Buffer[] = [];
+	let at = RAW_HEADER;
+	for (let rest = plain; rest > 0; rest -= BLOCK_MAX) {
+		at += BLOCK_HEADER;
+		parts.push(frame.subarray(at, at + Math.min(BLOCK_MAX, rest)));
+		at += BLOCK_MAX;
 	}
-	return out;
+	return parts;
 }
 
 /**

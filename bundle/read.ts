@@ -1,6 +1,7 @@
 import type { BigIntStats } from "node:fs";
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { skipBytes } from "./buffers.ts";
 import { SlipwayError } from "./errors.ts";
 
 export interface RegularFile {
@@ -77,15 +78,6 @@ export async function fill(fd: FileHandle, offset: number, buffers: readonly Buf
 		});
 		if (bytesRead === 0) throw new SlipwayError("E_TRUNCATED", `The file ends at byte ${at}, where more was expected.`);
 		at += bytesRead;
-		rest = skip(rest, bytesRead);
+		rest = skipBytes(rest, bytesRead);
 	}
-}
-
-function skip(buffers: readonly Buffer[], bytes: number): Buffer[] {
-	let rest = bytes;
-	return buffers.flatMap((buffer) => {
-		const cut = Math.min(rest, buffer.length);
-		rest -= cut;
-		return cut === buffer.length ? [] : [buffer.subarray(cut)];
-	});
 }

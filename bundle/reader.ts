@@ -3,7 +3,7 @@ import type { FileHandle } from "node:fs/promises";
 import { type Digest, parseDigest, sha256Hex } from "./digest.ts";
 import { type DetachedEnvelope, parseDetachedEnvelope } from "./dsse.ts";
 import { SlipwayError } from "./errors.ts";
-import { decodeFrame } from "./frames.ts";
+import { decodeFrame, decodeParts } from "./frames.ts";
 import { parseIndex } from "./index-check.ts";
 import type { BundleIndex } from "./index-schema.ts";
 import { openRegular, type RegularFile, readExactly } from "./read.ts";
@@ -124,21 +124,27 @@ function lastAtMost(ascending: Float64Array, value: number): number {
 	return low;
 }
 
-/**
- * Reads one data frame and gives its plain bytes. Its digest is checked before anything is decoded, so with an
- * authenticated index the bytes are authentic. The result may be a view of `room`, if given.
- * Errors: E_FRAME, E_TRUNCATED, E_IO.
- */
-export async function readFrame(
-	bundle: Bundle,
-	i: number,
-	room?: { compressed: Buffer; plain: Buffer },
-): Promise<Buffer> {
+/** Bytes of a data frame as they are in the file, into `room` if given. Errors: E_TRUNCATED, E_IO, with the frame. */
+export function readCompressed(bundle: Bundle, i: number, room?: Buffer): Promise<Buffer> {
 	const { offset, size } = bundle.dataRegion(i);
-	const compressed = await readExactly(bundle.fd, offset, size, room?.compressed).catch((error) => {
+	return readExactly(bundle.fd, offset, size, room).catch((error) => {
 		throw inRegion(framePlace(bundle, i), error);
 	});
-	return decodeFrame(compressed, bundle.index.frames[i]!, i, offset, room?.plain);
+}
+
+/**
+ * Reads one data frame and gives its plain bytes. Its digest is checked before anything is decoded, so with an
+ * authenticated index the bytes are authentic. Errors: E_FRAME, E_TRUNCATED, E_IO.
+ */
+export async function readFrame(bundle: Bundle, i: number): Promise<Buffer> {
+	const compressed = await readCompressed(bundle, i);
+	return decodeFrame(compressed, bundle.index.frames[i]!, i, bundle.dataRegion(i).offset);
+}
+
+/** As readFrame, in pieces that may be views of `room`, which must hold the compressed size. */
+export async function readParts(bundle: Bundle, i: number, room: Buffer): Promise<readonly Buffer[]> {
+	const compressed = await readCompressed(bundle, i, room);
+	return decodeParts(compressed, bundle.index.frames[i]!, i, bundle.dataRegion(i).offset);
 }
 
 /** The frames that hold a stretch of the tar, in the words of regions.ts. */

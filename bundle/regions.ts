@@ -26,3 +26,12 @@ export function inRegion(place: string, error: unknown): unknown {
 		...(at === undefined ? {} : { at }),
 	});
 }
+
+/** Runs a check of what stands at a place in the bundle. */
+export function within<T>(place: string, check: () => T): T {
+	try {
+		return check();
+	} catch (error) {
+		throw inRegion(place, error);
+	}
+}

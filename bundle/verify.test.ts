@@ -45,7 +45,8 @@ describe("a good bundle", () => {
 		const done: string[] = [];
 		const progress: number[] = [];
 		const result = await verifyBundle(good.path, good.trust, {
-			onBlobChunk: (digest, chunk) => void chunks.set(digest, [...(chunks.get(digest) ?? []), Buffer.from(chunk)]),
+			onBlobData: (digest, pieces) =>
+				void chunks.set(digest, [...(chunks.get(digest) ?? []), ...pieces.map((p) => Buffer.from(p))]),
 			onBlob: (digest) => void done.push(digest),
 			onProgress: (n) => void progress.push(n),
 		});
@@ -216,7 +217,7 @@ describe("callers", () => {
 				expect(digest).toBe(good.indexDigest);
 				throw new Error("not in the release");
 			},
-			onBlobChunk: () => void seen++,
+			onBlobData: () => void seen++,
 		});
 		await expect(refusal).rejects.toThrow("not in the release");
 		expect(seen).toBe(0);
@@ -224,7 +225,7 @@ describe("callers", () => {
 
 	test("a failing callback stops it, and an abort", async () => {
 		const fails = async () => Promise.reject(new Error("disk full"));
-		await expect(verifyBundle(good.path, good.trust, { onBlobChunk: fails })).rejects.toThrow("disk full");
+		await expect(verifyBundle(good.path, good.trust, { onBlobData: fails })).rejects.toThrow("disk full");
 		await expect(verifyBundle(good.path, good.trust, { onBlob: fails })).rejects.toThrow("disk full");
 		const signal = AbortSignal.abort();
 		await expect(verifyBundle(good.path, good.trust, { signal })).rejects.toMatchObject({ code: "E_INTERRUPTED" });

@@ -14,7 +14,9 @@ import type { SignedRelease } from "../trust/release.ts";
 /**
  * Verifies every bundle of the set and takes its blobs into the store, each bundle in one pass over its file; the catalog is
  * written, and with it the set becomes visible, only when every bundle is verified whole, signature file included, and
- * durable, and the registry's view can be built from it. On failure the store is as before, but for blobs nobody needs.
+ * durable, and the registry's view can be built from it. On failure the store is as before, but for blobs nobody needs yet.
+ * What an earlier load was cut short of is gone on with: blobs that are durable are neither read nor written again, only the
+ * whole file is hashed for its signature. The signal stops it soon, with everything settled.
  * Errors: those of verifyContents and buildView, E_IO, E_NO_SPACE.
  */
 export async function loadSet(
@@ -24,10 +26,11 @@ export async function loadSet(
 	release: SignedRelease,
 	candidates: readonly Candidate[],
 	state: State,
+	signal?: AbortSignal,
 ): Promise<void> {
-	const sizes = new Map(candidates.flatMap(({ index }) => index.blobs.map((b) => [b.digest, b.size] as const)));
-	const present = new Set<string>();
-	for (const [digest, size] of sizes) if (await store.trusted(digest, size)) present.add(digest);
+	const sizes = new Map(candidates.flatMap(({ index }) => index.blobs.map((b) => [b.digest, b] as const)));
+	const present = new Set(sizes.keys());
+	for (const { digest } of await store.untrusted([...sizes.values()])) present.delete(digest);
 
 	const progress = startProgress(state, candidates);
 	const ingest = new Ingest(store);
@@ -37,17 +40,20 @@ export async function loadSet(
 			current = candidate.indexDigest;
 			state.markBundle(candidate.indexDigest, "verifying");
 			const taken: string[] = [];
+			progress.present(candidate.index.blobs.filter(({ digest }) => present.has(digest)));
 			await verifyContents(candidate.bundle, ledger.trust, {
-				onBlobChunk: (digest, chunk) => {
-					progress.bytes(chunk.length);
-					return present.has(digest) ? undefined : ingest.chunk(digest, chunk);
+				skip: (digest) => present.has(digest),
+				onBlobData: (digest, pieces) => {
+					progress.bytes(pieces);
+					return ingest.write(digest, pieces);
 				},
+				digestOf: (digest) => ingest.digestOf(digest),
 				onBlob: async (digest) => {
 					progress.blob();
-					if (present.has(digest)) return;
 					taken.push(digest);
 					await ingest.done(digest);
 				},
+				...(signal === undefined ? {} : { signal }),
 			});
 			await ingest.settle();
 			await keepIndex(store, candidate);
@@ -56,12 +62,13 @@ export async function loadSet(
 		}
 	} catch (error) {
 		state.markBundle(current, "bad");
-		await ingest.abort();
 		throw error;
+	} finally {
+		await ingest.close();
 	}
 	await store.keepSigned(`${release.digest}.release.json`, release.bytes);
 	const blobs: Record<string, Evidence> = {};
-	for (const [digest, size] of sizes) {
+	for (const { digest, size } of sizes.values()) {
 		const evidence = await store.trusted(digest, size);
 		if (evidence === undefined)
 			throw new SlipwayError("E_IO", `The blob ${digest} changed in the store during the load.`);
@@ -82,7 +89,7 @@ async function keepIndex(store: Store, { indexDigest, bundle }: Candidate): Prom
 
 function startProgress(state: State, candidates: readonly Candidate[]) {
 	const blobs = candidates.flatMap(({ index }) => index.blobs);
-	const bytesTotal = blobs.reduce((sum, blob) => sum + blob.size, 0);
+	const bytesTotal = sum(blobs.map((blob) => blob.size));
 	let now = { blobsDone: 0, blobsTotal: blobs.length, bytesDone: 0, bytesTotal };
 	const set = (change: Partial<typeof now>) => {
 		now = { ...now, ...change };
@@ -90,7 +97,14 @@ function startProgress(state: State, candidates: readonly Candidate[]) {
 	};
 	set({});
 	return {
-		bytes: (count: number) => set({ bytesDone: now.bytesDone + count }),
+		/** Blobs that are in the store already. */
+		present: (found: readonly { size: number }[]) =>
+			set({ blobsDone: now.blobsDone + found.length, bytesDone: now.bytesDone + sum(found.map((b) => b.size)) }),
+		bytes: (pieces: readonly Buffer[]) => set({ bytesDone: now.bytesDone + sum(pieces.map((p) => p.length)) }),
 		blob: () => set({ blobsDone: now.blobsDone + 1 }),
 	};
+}
+
+function sum(values: readonly number[]): number {
+	return values.reduce((a, b) => a + b, 0);
 }

@@ -26,7 +26,7 @@ vi.mock("node:fs/promises", async (original) => {
 				if (typeof value !== "function") return value;
 				return async (...args: unknown[]) => {
 					const result = await value.apply(target, args);
-					if (name === "write" || name === "writeFile") log.push({ what: "write", path });
+					if (name === "write" || name === "writev" || name === "writeFile") log.push({ what: "write", path });
 					if (name === "sync" || name === "datasync") log.push({ what: "sync", path });
 					return result;
 				};

@@ -24,7 +24,7 @@ function blob(size: number, algorithm = "sha256") {
 async function take(store: Store, blobs: readonly ReturnType<typeof blob>[]): Promise<void> {
 	const ingest = new Ingest(store);
 	for (const { data, digest } of blobs) {
-		for (let at = 0; at < data.length; at += 70_000) await ingest.chunk(digest, data.subarray(at, at + 70_000));
+		for (let at = 0; at < data.length; at += 70_000) await ingest.write(digest, [data.subarray(at, at + 70_000)]);
 		await ingest.done(digest);
 	}
 	await ingest.settle();
@@ -72,13 +72,13 @@ test("a load that was cut short keeps what it made durable, and sweeps what it d
 	const store = await Store.open(folder);
 	await take(store, [done]);
 	const cut = new Ingest(store);
-	await cut.chunk(half.digest, half.data.subarray(0, 100_000));
+	await cut.write(half.digest, [half.data.subarray(0, 100_000)]);
 	await appendFile(join(folder, "journal"), `${half.digest} 200000 12`); // torn by the crash
 	const again = await Store.open(folder);
 	expect(await again.trusted(done.digest, done.size)).toBeDefined();
 	expect(await again.trusted(half.digest, half.size)).toBeUndefined();
 	expect(await readdir(join(folder, "ingest"))).toEqual([]);
-	await cut.abort();
+	await cut.close();
 });
 
 test("a file that was written to, replaced or has another size is not trusted any more", async () => {
