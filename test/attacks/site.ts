@@ -2,6 +2,7 @@ import { link, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { vi } from "vitest";
+import { probe } from "../../agent/preflight/probe.ts";
 import { run } from "../../builder/tools/run.ts";
 import { signEnvelope } from "../../bundle/dsse.ts";
 import { bundleIndex, type ContentRelease, PAYLOAD_TYPE } from "../../bundle/index-schema.ts";
@@ -39,10 +40,16 @@ export class Site {
 	readonly second: TestSigner;
 	readonly rsa: TestSigner;
 	readonly stranger: TestSigner;
+	/** What a probe of this machine finds; thousands of boxes need not start the programs that find it. */
+	readonly #hardware: string;
 	#case = 0;
 	readonly #mounts: string[] = [];
 
-	private constructor(parts: Pick<Site, "dir" | "good" | "wide" | "other" | "signer" | "second" | "rsa" | "stranger">) {
+	private constructor(
+		parts: Pick<Site, "dir" | "good" | "wide" | "other" | "signer" | "second" | "rsa" | "stranger">,
+		hardware: string,
+	) {
+		this.#hardware = hardware;
 		this.dir = parts.dir;
 		this.good = parts.good;
 		this.wide = parts.wide;
@@ -71,7 +78,7 @@ export class Site {
 				...(algorithm && { algorithm }),
 			});
 		};
-		return new Site({
+		const parts = {
 			dir,
 			signer,
 			good: await bundle("core", REFS),
@@ -80,7 +87,8 @@ export class Site {
 			second: testSigner({ curve: "P-384" }),
 			rsa: testSigner({ rsaBits: 3072 }),
 			stranger: testSigner(),
-		});
+		};
+		return new Site(parts, JSON.stringify(await probe()));
 	}
 
 	/** A new, empty folder for one case. */
@@ -205,6 +213,8 @@ export class Site {
 		const content = "content" in offer ? offer.content : await this.content([offer.bundle]);
 		const store = ("content" in offer ? offer.store : undefined) ?? join(box, "store");
 		const network = { registryPort: 0, statusPort: 0 };
+		await mkdir(join(box, "run"));
+		await writeFile(join(box, "run", "hardware.json"), this.#hardware);
 		return {
 			content,
 			trust,
