@@ -12,6 +12,7 @@ export default defineConfig({
 			{
 				test: {
 					name: "unit",
+					expect: { poll: { timeout: 15_000 } }, // waits end when they are fulfilled; a busy machine takes its time
 					include: ["{agent,builder,bundle,scripts}/**/*.test.ts", "test/unit/**/*.test.ts"],
 					testTimeout: 30_000,
 				},

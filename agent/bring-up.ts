@@ -193,21 +193,23 @@ export class BringUp {
 				const indexes = set.candidates.map((candidate) => candidate.index);
 				const wanted = indexes.flatMap((index) => index.blobs);
 				await store.sweep(wanted.map((blob) => blob.digest));
-				await store.adopt(wanted);
 				const blobs = new TieredSource(source, this.#bundleSource(medium));
 				if (before === undefined) await this.#showMedium(set, blobs, "pending");
 				else if (before.release === set.release.digest) this.serving.show({ ...before, blobs }); // lost blobs come from it
 				this.serving.use(medium);
 				this.#state.enter("serving");
-				await checkSpace(store, indexes);
-				await loadSet(store, source, ledger, set.release, set.candidates, this.#state);
+				await store.adopt(wanted);
+				await checkSpace(store, indexes, this.#config.limits.storeMiB);
+				await loadSet(source, ledger, { ...set, state: this.#state, signal: this.#ending.signal });
 				if (!(await this.#showCommitted(ledger))) throw new SlipwayError("E_INTERNAL", "Nothing was committed.");
 				await store.sweep();
 			});
 			this.serving.use(undefined);
 		} catch (error) {
 			await medium.check(); // if it can be read no more, that is told too
-			await store.sweep().catch(() => undefined); // why the load failed is what matters
+			// What was stopped from outside is gone on with; else its room is free again. Why the load failed is what matters.
+			const resumes = this.#ending.signal.aborted || medium.gone !== undefined;
+			if (!resumes) await store.sweep().catch(() => undefined);
 			const shown = this.serving.shown;
 			if (before === undefined && shown !== undefined && !isRefusal(error)) {
 				tellRelease(this.#state, set.release, set.candidates, "in-place"); // no room, say
