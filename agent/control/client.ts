@@ -25,7 +25,7 @@ export async function askAgent(run: string, method: "GET" | "POST", path: string
 function send(run: string, method: string, path: string): Promise<{ status: number; body: unknown }> {
 	return new Promise((resolve, reject) => {
 		const question = request(
-			{ socketPath: controlPath(run), method, path, headers: { host: CONTROL_HOST } },
+			{ socketPath: controlPath(run), method, path, headers: { host: CONTROL_HOST }, agent: false },
 			(response) => {
 				json(response).then((body) => resolve({ status: response.statusCode ?? 500, body }), reject);
 			},

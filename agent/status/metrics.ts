@@ -56,6 +56,17 @@ export function metrics(state: State): Registry {
 	gauge("load_blobs", "Blobs of the present load", (g) => g.set(state.status.progress.blobsTotal));
 	gauge("load_done_bytes", "Bytes verified in the present load", (g) => g.set(state.status.progress.bytesDone));
 	gauge("load_bytes", "Bytes of the present load", (g) => g.set(state.status.progress.bytesTotal));
+	gauge("missing_blobs", "Blobs that the served set needs and no source has", (g) =>
+		g.set(state.status.missingBlobs?.length ?? 0),
+	);
+	gauge("scrub_running", "1 while the whole store is read in the background", (g) =>
+		g.set(state.status.scrub.running ? 1 : 0),
+	);
+	gauge("scrub_done_bytes", "Bytes read by the present scrub", (g) => g.set(state.status.scrub.bytesDone));
+	gauge("scrub_bytes", "Bytes of the present scrub", (g) => g.set(state.status.scrub.bytesTotal));
+	gauge("scrub_damaged_blobs", "Damaged blobs that the last scrub found", (g) => {
+		if (state.status.scrub.last !== null) g.set(state.status.scrub.last.bad);
+	});
 	gauge("fips_active", "1 when FIPS mode is proved", (g) => g.set(state.status.fips.active ? 1 : 0));
 	gauge("development_key", "1 when a development key is trusted", (g) => g.set(state.status.developmentKey ? 1 : 0));
 	gauge("resident_memory_bytes", "Resident memory of the agent", (g) => g.set(process.memoryUsage.rss()));
