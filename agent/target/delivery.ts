@@ -28,6 +28,7 @@ export class Delivery {
 	readonly #pauseMs: number;
 	#set: Deliverable | undefined;
 	#ending = new AbortController();
+	#stopped = false;
 	#running: Promise<void> = Promise.resolve();
 
 	/** `folder`: the store's `state`; `onDone` is called when everything is there. */
@@ -50,18 +51,20 @@ export class Delivery {
 		const { target } = this.#config;
 		const before = this.#set;
 		this.#set = set;
-		if (target === null || set?.release === before?.release) return;
+		if (target === null || this.#stopped || set?.release === before?.release) return;
 		this.#ending.abort();
 		this.#ending = new AbortController();
 		this.#state.update({ target: { url: target, delivered: false } });
+		const what = set === undefined ? "Nothing is served that could be" : "The content is being";
+		this.#state.warn("target", "W_TARGET", `${what} loaded into ${target}.`);
 		if (set === undefined) return;
-		this.#state.warn("target", "W_TARGET", `The content is being loaded into ${target}.`);
 		const { signal } = this.#ending;
 		this.#running = this.#running.then(() => this.#push(target, () => this.#set ?? set, signal));
 	}
 
-	/** Ends what is under way. */
+	/** Ends what is under way; nothing starts from now on. */
 	async stop(): Promise<void> {
+		this.#stopped = true;
 		this.#ending.abort();
 		await this.#running;
 	}

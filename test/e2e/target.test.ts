@@ -1,5 +1,4 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
-import { request } from "node:https";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { pushToTarget, type TargetPush } from "../../agent/target/push.ts";
@@ -33,21 +32,6 @@ async function push(of: PushScene, path: string, config: object = {}, more: Part
 	});
 }
 
-async function get(path: string): Promise<{ status: number; body: string }> {
-	const ca = await readFile(registry.caFile);
-	const accept = [MEDIA_TYPE.ociIndex, MEDIA_TYPE.ociManifest].join(", ");
-	const authorization = `Basic ${Buffer.from(`${registry.user}:${registry.password}`).toString("base64")}`;
-	return await new Promise((resolve, reject) => {
-		request(new URL(path, `https://${registry.host}`), { ca, headers: { authorization, accept } }, async (response) => {
-			const parts: Buffer[] = [];
-			for await (const part of response as AsyncIterable<Buffer>) parts.push(part);
-			resolve({ status: response.statusCode ?? 0, body: Buffer.concat(parts).toString() });
-		})
-			.on("error", reject)
-			.end();
-	});
-}
-
 async function access(): Promise<string[]> {
 	const certs = await tempDir();
 	await writeFile(join(certs, "ca.crt"), await readFile(registry.caFile));
@@ -63,7 +47,7 @@ test("skopeo finds every name with its digest and bytes, and a second push sends
 		const source = `docker://${registry.host}/${targetName("all", ref)}`;
 		// skopeo copies no artifacts, and of an index only what it is asked for.
 		if (ref.includes("@")) {
-			expect((await get(`/v2/${targetName("all", ref).replace("@", "/manifests/")}`)).status).toBe(200);
+			expect((await registry.get(`/v2/${targetName("all", ref).replace("@", "/manifests/")}`)).status).toBe(200);
 			continue;
 		}
 		await run("skopeo", ["copy", "--all", "--preserve-digests", ...(await access()), source, `dir:${out}`]);
@@ -95,14 +79,14 @@ test("referrers stand under the fall-back tag, beside those of others", async ()
 	const list = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests: [entry] }));
 	await registry.putManifest(repo, list, INDEX, scene.subject.replace(":", "-"));
 	await push(scene, "refs");
-	expect((await get(`/v2/${repo}/referrers/${scene.subject}`)).status).toBe(404);
-	const { body } = await get(`/v2/${repo}/manifests/${scene.subject.replace(":", "-")}`);
-	expect(JSON.parse(body).manifests).toMatchObject([
+	expect((await registry.get(`/v2/${repo}/referrers/${scene.subject}`)).status).toBe(404);
+	const { body } = await registry.get(`/v2/${repo}/manifests/${scene.subject.replace(":", "-")}`);
+	expect(JSON.parse(body.toString()).manifests).toMatchObject([
 		entry,
 		{ digest: scene.signature, artifactType: "application/vnd.example.signature" },
 	]);
-	const { body: signature } = await get(`/v2/${repo}/manifests/${scene.signature}`);
-	expect(JSON.parse(signature).subject.digest).toBe(scene.subject);
+	const { body: signature } = await registry.get(`/v2/${repo}/manifests/${scene.signature}`);
+	expect(JSON.parse(signature.toString()).subject.digest).toBe(scene.subject);
 });
 
 test("an index that is not whole is refused before anything is kept, and its image taken with `child`", async () => {
@@ -118,8 +102,8 @@ test("an index that is not whole is refused before anything is kept, and its ima
 		expect(await readdir(own.data).catch(() => [])).toEqual([]);
 		expect((await own.requests()).filter((line) => /^(POST|PATCH)/.test(line))).toEqual([]);
 		await push(sparse, "sparse", { sparse: "child" });
-		const { body } = await get("/v2/sparse/slipway.local/multi/manifests/2");
-		expect(JSON.parse(body).config.mediaType).toBe(MEDIA_TYPE.ociConfig);
+		const { body } = await registry.get("/v2/sparse/slipway.local/multi/manifests/2");
+		expect(JSON.parse(body.toString()).config.mediaType).toBe(MEDIA_TYPE.ociConfig);
 	} finally {
 		registry = keep;
 		await own.stop();

@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { execa } from "execa";
 import { run } from "../../builder/tools/run.ts";
+import { MEDIA_TYPE } from "../../bundle/oci.ts";
 
 /** The distribution's `docker-registry` on loopback, with TLS from a CA of its own and a password. */
 export interface TestRegistry {
@@ -16,6 +17,8 @@ export interface TestRegistry {
 	/** A pull-secret file with that password, or another. */
 	authFile(password?: string): Promise<string>;
 	putBlob(repo: string, data: Uint8Array): Promise<void>;
+	/** Asks it for a path, as its user. */
+	get(path: string): Promise<{ status: number; body: Buffer }>;
 	/** `METHOD /path` of every request that it has answered, as its own log says. */
 	requests(): Promise<string[]>;
 	/** Where it keeps what it has. */
@@ -40,14 +43,13 @@ export async function startRegistry(folder: string): Promise<TestRegistry> {
 	});
 	const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
 	const ca = await readFile(caFile);
-	const send = (method: string, path: string, headers: Record<string, string> = {}, body?: Uint8Array) =>
+	const ask = (method: string, path: string, headers: Record<string, string> = {}, body?: Uint8Array) =>
 		new Promise<IncomingMessage>((resolve, reject) => {
 			const url = new URL(path, `https://${host}`);
-			const sent = request(url, { method, ca, headers: { authorization, ...headers } }, (answer) =>
-				resolve(answer.resume()),
-			);
+			const sent = request(url, { method, ca, headers: { authorization, ...headers } }, resolve);
 			sent.on("error", reject).end(body);
 		});
+	const send = async (...args: Parameters<typeof ask>) => (await ask(...args)).resume();
 	const expectStatus = async (wanted: number, answer: Promise<IncomingMessage>) => {
 		const { statusCode, headers } = await answer;
 		if (statusCode !== wanted) throw new Error(`the registry answered ${statusCode}, not ${wanted}`);
@@ -61,6 +63,13 @@ export async function startRegistry(folder: string): Promise<TestRegistry> {
 	}
 	return {
 		...{ host, caFile, user, password, data: join(folder, "data") },
+		get: async (path) => {
+			const accept = [MEDIA_TYPE.ociIndex, MEDIA_TYPE.ociManifest].join(", ");
+			const answer = await ask("GET", path, { accept });
+			const parts: Buffer[] = [];
+			for await (const part of answer as AsyncIterable<Buffer>) parts.push(part);
+			return { status: answer.statusCode ?? 0, body: Buffer.concat(parts) };
+		},
 		requests: async () => {
 			const log = await readFile(join(folder, "access.log"), "utf8");
 			return [...log.matchAll(/"([A-Z]+ \S+) HTTP\/1\.1" \d+/g)].map(([, line]) => line!);
