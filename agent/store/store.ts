@@ -237,7 +237,9 @@ export class Store {
 	needs(name: string): boolean {
 		return (
 			this.#wanted.has(name) ||
-			setsOf(this.#catalog).some((set) => name in set.blobs || set.release === name || set.bundles.includes(name))
+			setsOf(this.#catalog).some(
+				(set) => Object.hasOwn(set.blobs, name) || set.release === name || set.bundles.includes(name),
+			)
 		);
 	}
 }
