@@ -2,6 +2,7 @@ import type { ArchiveResolve } from "../archive/resolve.ts";
 import type { BundleDefinition } from "../packs/definition.ts";
 import type { Base, Profile } from "../profile/schema.ts";
 import type { Signer } from "../signing/signer.ts";
+import type { BuildTrust } from "./trust.ts";
 
 /** A resolved build: everything that stages may read, gathered before the plan is made. */
 export interface Build {
@@ -24,6 +25,7 @@ export interface Build {
 	/** Epoch for what comes from the archive alone (root, images): the time of its signed Release file, so that a commit that does not change packages leaves those stages cached. */
 	readonly archiveEpoch: number;
 	readonly signer: Signer;
+	readonly trust: BuildTrust;
 	/** Profile version, with `-dev.<epoch>` for the development key. */
 	readonly version: string;
 	readonly mirror: string | undefined;

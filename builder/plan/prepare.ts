@@ -15,6 +15,7 @@ import { run } from "../tools/run.ts";
 import { throwAll } from "../yaml/load.ts";
 import type { Build } from "./build.ts";
 import { sourceEpoch } from "./epoch.ts";
+import { buildTrust } from "./trust.ts";
 
 /** What the command line and the environment say about a build. */
 export interface BuildRequest {
@@ -146,6 +147,7 @@ export async function prepareBuild(
 		epoch,
 		archiveEpoch: archiveEpoch(resolve),
 		signer,
+		trust: await buildTrust(profile, signer),
 		version: versionOf(inputs, profile.version, signer.development, epoch),
 		mirror,
 		keyring,

@@ -157,6 +157,26 @@ test("a registry to load into is an address without a password, and files on the
 	}
 });
 
+test("whom the box trusts: files stand relative to the profile that names them, and must be there", async () => {
+	await mkdir(path.join(root, "profiles/keys/statements"), { recursive: true });
+	await put("profiles/keys/root.pem", "");
+	await put("profiles/keys/vendor.pem", "");
+	const own = "trust: {root: {keys: [../keys/root.pem], threshold: 1}, statements: ../keys/statements}";
+	await put("profiles/parts/t.yaml", `${HEAD}${own}\n`);
+	await put("profiles/x.yaml", `${FULL}extends: [parts/t.yaml]\ntrust: {release: {keys: [./keys/vendor.pem]}}\n`);
+	const at = (name: string) => path.join(root, "profiles/keys", name);
+	expect((await loadProfile(root, "x")).profile.trust).toEqual({
+		release: { keys: [at("vendor.pem")], threshold: 1 },
+		root: { keys: [at("root.pem")], threshold: 1 },
+		statements: at("statements"),
+	});
+	await put("profiles/x.yaml", `${FULL}trust: {root: {keys: [./none.pem]}, statements: ./none}\n`);
+	expect(await errorsOf("x")).toEqual([
+		expect.stringMatching(/^x.yaml:7:\d+ E_PROFILE_VALUE There is no key .*none.pem/),
+		expect.stringMatching(/^x.yaml:7:\d+ E_PROFILE_VALUE There is no folder .*none/),
+	]);
+});
+
 test("kernel arguments may not say what the build says: the mode, the root, or who gets a shell", async () => {
 	const ours = [
 		"fips=0",

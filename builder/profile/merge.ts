@@ -21,19 +21,28 @@ export function mergeLayers(layers: readonly Yaml<ProfileFile>[]): Merged {
 	const origin = new Map<string, Place>();
 	for (const layer of layers) {
 		const over = Object.entries(layer.value ?? salvage(layer.plain)).filter(([key]) => !OWN_KEYS.has(key));
-		const placed = { ...Object.fromEntries(over), ...placedBundles(layer) };
-		mergeObject(values, placed, profileSchema, [], (keys, name) => {
+		mergeObject(values, { ...Object.fromEntries(over), ...placed(layer) }, profileSchema, [], (keys, name) => {
 			origin.set(name.join("."), layer.place(keys));
 		});
 	}
 	return { values: values as ProfileFile, origin };
 }
 
-/** A bundle named by a path is named relative to the file that says so, and layers may stand in different folders. */
-function placedBundles({ file, value }: Yaml<ProfileFile>): { bundles?: ProfileFile["bundles"] } {
-	if (value?.bundles === undefined) return {};
-	const placed = (name: string) => (name.includes("/") ? path.resolve(path.dirname(file), name) : name);
-	return { bundles: value.bundles.map((b) => (typeof b === "string" ? placed(b) : { ...b, name: placed(b.name) })) };
+/** What is named by a path is named relative to the file that says so, and layers may stand in different folders. */
+function placed({ file, value }: Yaml<ProfileFile>): Pick<ProfileFile, "bundles" | "trust"> {
+	const at = (name: string) => path.resolve(path.dirname(file), name);
+	const bundle = (name: string) => (name.includes("/") ? at(name) : name);
+	const { bundles, trust } = value ?? {};
+	const role = (name: "release" | "root") =>
+		trust?.[name] && { [name]: { ...trust[name], keys: trust[name].keys.map(at) } };
+	return {
+		...(bundles && {
+			bundles: bundles.map((b) => (typeof b === "string" ? bundle(b) : { ...b, name: bundle(b.name) })),
+		}),
+		...(trust && {
+			trust: { ...role("release"), ...role("root"), ...(trust.statements && { statements: at(trust.statements) }) },
+		}),
+	};
 }
 
 /** The keys of a faulty file that are good, so that one pass also finds what is wrong with those. */

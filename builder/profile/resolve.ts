@@ -57,6 +57,7 @@ export async function resolve(
 		add("E_PROFILE_VALUE", "`base` is set neither here nor in what this extends.", "base");
 	}
 	await checkFolders(root, values, add);
+	await checkTrust(values, add);
 	const base = await readBase(root, merged, baseOverride, errors);
 	if (base !== undefined) checkPair(values, base, add);
 	throwAll(errors);
@@ -90,6 +91,19 @@ async function checkFolders(root: string, values: ProfileFile, add: Add): Promis
 			add("E_BUNDLE_NOT_FOUND", notFound("bundle", name, bundles), `bundles.${name}`);
 		}
 	}
+}
+
+async function checkTrust({ trust = {} }: ProfileFile, add: Add): Promise<void> {
+	for (const role of ["release", "root"] as const) {
+		for (const key of trust[role]?.keys ?? []) {
+			const file = await stat(key).catch(() => undefined);
+			if (!file?.isFile()) add("E_PROFILE_VALUE", `There is no key ${displayPath(key)}.`, `trust.${role}.keys.${key}`);
+		}
+	}
+	if (trust.statements === undefined) return;
+	const folder = await stat(trust.statements).catch(() => undefined);
+	const missing = `There is no folder ${displayPath(trust.statements)}.`;
+	if (!folder?.isDirectory()) add("E_PROFILE_VALUE", missing, "trust.statements");
 }
 
 async function readBase(root: string, merged: Merged, override: string | undefined, errors: SlipwayError[]) {
@@ -136,6 +150,7 @@ function withDefaults(name: string, values: ProfileFile & { base: string }): Pro
 		requirements: { cores: 1, memoryMiB: 512, diskMiB: 0, cpuFlags: [], tpm: false, ...values.requirements },
 		network: { expose: values.network?.expose ?? "loopback" },
 		registry: values.registry ?? {},
+		trust: values.trust ?? {},
 		archive: { mirror: values.archive?.mirror ?? null, keyring: values.archive?.keyring ?? null },
 	});
 }

@@ -22,7 +22,14 @@ const kernelArgument = z
 /** A name in profiles/bundles/, or a path such as `./site.yaml`, so that a site's own content can stand beside its profile. */
 const bundlePlace = z.union([name, z.string().regex(/^\.{0,2}\/.+\.yaml$/, "a name, or a path that begins with ./")]);
 const boxPath = z.string().regex(/^(?:\/[A-Za-z0-9._-]+)+$/, "an absolute path");
+/** A file or folder relative to the profile that names it. */
+const place = z.string().regex(/^\.{0,2}\/[\x20-\x7e]+$/, "a path that begins with ./, ../ or /");
 const list = <T extends z.ZodType>(item: T, merge: "append" | "replace") => z.array(item).meta({ merge });
+
+const role = z.strictObject({
+	keys: list(place, "replace").describe("PEM files with public keys, relative to this one"),
+	threshold: z.int().min(1).max(16).optional().describe("How many of them must sign; default: 1"),
+});
 
 export const profileSchema = z.strictObject({
 	apiVersion: z.literal(API_VERSION).describe("Schema version of this file"),
@@ -111,6 +118,24 @@ export const profileSchema = z.strictObject({
 		})
 		.optional()
 		.describe("An existing registry to load into; its password is put on the box at the site, never on the ISO"),
+	trust: z
+		.strictObject({
+			release: role
+				.optional()
+				.describe(
+					"Keys that sign content; default: the one that signs this build. A development key is taken beside them",
+				),
+			root: role
+				.optional()
+				.describe(
+					"Keys that sign statements: rotation, denylist, floor reset, planned rollback. Without them there are none",
+				),
+			statements: place
+				.optional()
+				.describe("Folder with the chain of statements, relative to this file: put into the root image and on the ISO"),
+		})
+		.optional()
+		.describe("Whom the box trusts (docs/trust.md)"),
 	archive: z
 		.strictObject({
 			mirror: z
@@ -128,6 +153,8 @@ export const profileSchema = z.strictObject({
 		.describe("Where packages come from, if not from where the base says"),
 });
 export type ProfileFile = z.infer<typeof profileSchema>;
+
+const trustRole = z.strictObject({ keys: z.array(z.string()).min(1), threshold: z.int().default(1) });
 
 /** A resolved profile: `extends` followed, defaults filled in, nothing optional left. */
 export const resolvedProfile = z.strictObject({
@@ -153,6 +180,12 @@ export const resolvedProfile = z.strictObject({
 	}),
 	network: z.strictObject({ expose: z.enum(["loopback", "lan"]) }),
 	registry: applianceConfig.shape.registry.unwrap(),
+	/** Absolute paths. */
+	trust: z.strictObject({
+		release: trustRole.nullable().default(null),
+		root: trustRole.nullable().default(null),
+		statements: z.string().nullable().default(null),
+	}),
 	archive: z.strictObject({ mirror: z.string().nullable(), keyring: z.string().nullable() }),
 });
 export type Profile = z.infer<typeof resolvedProfile>;

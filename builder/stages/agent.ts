@@ -15,7 +15,9 @@ import { textFile, writeTreeTar } from "./tree-tar.ts";
 const options = z.strictObject({
 	config: applianceConfig,
 	trust: trustFile,
-	releaseKey: z.string(),
+	/** Public keys, and the chain of statements, by file name. */
+	pems: z.record(z.string(), z.string()),
+	statements: z.record(z.string(), z.base64()),
 	/** OpenSSL's folder of providers; null: not in FIPS mode. */
 	modulesDir: z.string().nullable(),
 	nodeArch: z.enum(["x64", "arm64"]),
@@ -31,11 +33,9 @@ export const agent: Stage<Options> = {
 	inputs: ["bootstrap"],
 	plan: (build) => ({
 		config: configOf(build),
-		trust: trustFile.parse({
-			format: 1,
-			release: { threshold: 1, keys: [{ file: "release.pem", development: build.signer.development }] },
-		}),
-		releaseKey: build.signer.publicKeyPem,
+		trust: build.trust.file,
+		pems: { ...build.trust.pems },
+		statements: { ...build.trust.statements },
 		modulesDir: build.profile.fips ? (build.base.fips?.modulesDir[build.profile.arch] ?? null) : null,
 		nodeArch: build.profile.arch === "arm64" ? "arm64" : "x64",
 		epoch: build.archiveEpoch,
@@ -66,7 +66,10 @@ export const agent: Stage<Options> = {
 		tree.set("usr/lib/slipway/agent.mjs", await program(script, 0o644));
 		tree.set("etc/slipway/appliance.json", textFile(json(config)));
 		tree.set("etc/slipway/trust/trust.json", textFile(json(o.trust)));
-		tree.set("etc/slipway/trust/release.pem", textFile(o.releaseKey));
+		for (const [name, pem] of Object.entries(o.pems)) tree.set(`etc/slipway/trust/${name}`, textFile(pem));
+		for (const [name, base64] of Object.entries(o.statements)) {
+			tree.set(`etc/slipway/trust/statements/${name}`, textFile(Buffer.from(base64, "base64").toString("utf8")));
+		}
 		if (o.modulesDir !== null) {
 			tree.set(OPENSSL_FIPS_PATH, textFile(OPENSSL_FIPS_CNF));
 			tree.set("usr/lib/systemd/system/slipway-agent.service.d/fips.conf", textFile(fipsDropIn(o.modulesDir)));

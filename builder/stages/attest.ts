@@ -43,7 +43,9 @@ export const attest: Stage<Options> = {
 		const iso = isoRecord.parse(JSON.parse(await readFile(join(inputs.iso!, "iso.json"), "utf8")));
 		const image = join(out, `${o.name}.iso`);
 		await link(join(inputs.iso!, "image.iso"), image);
-		for (const { path } of content.files) await link(join(inputs.content!, "content", path), join(out, path));
+		// Statements stay where they came from: the release set has no folders.
+		const files = content.files.filter(({ path }) => !path.includes("/"));
+		for (const { path } of files) await link(join(inputs.content!, "content", path), join(out, path));
 		const { signer, signatures } = recordingSigner(build.signer);
 		const signature = await signer.sign(iso.sha256, () => chunksOf(image));
 		await writeFile(join(out, signatureName(`${o.name}.iso`)), signature);

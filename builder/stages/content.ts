@@ -28,6 +28,8 @@ const options = z.strictObject({
 	fips: z.boolean(),
 	audience: z.string(),
 	keyId: z.string(),
+	/** The chain of statements, by file name. */
+	statements: z.record(z.string(), z.base64()),
 	/** Signed Release files of the archive when it was last asked: asked again, it may offer other packages. */
 	archive: z.array(z.string()),
 	pins: z.record(z.string(), archiveResolve),
@@ -52,6 +54,7 @@ export const content: Stage<Options> = {
 		fips: build.profile.fips,
 		audience: build.profile.audience,
 		keyId: build.signer.keyId,
+		statements: { ...build.trust.statements },
 		archive: build.resolve.inRelease.map(({ sha256 }) => sha256),
 		pins: { ...build.contentPins },
 		mirror: build.mirror ?? null,
@@ -76,10 +79,12 @@ export const content: Stage<Options> = {
 		}
 		const release = releaseOf(o, built);
 		await writeFile(join(folder, "release.dsse.json"), await makeRelease(release, signer));
+		const statements = await writeStatements(o, folder);
 		const record: ContentRecord = {
 			release: sha256Hex(Buffer.from(JSON.stringify(release))),
 			files: [
 				await smallFile(join(folder, "release.dsse.json")),
+				...statements,
 				...(await Promise.all(built.map(({ sigPath }) => smallFile(sigPath)))),
 				...built.map(({ path, size, sha256 }) => ({ path: basename(path), size, sha256 })),
 			],
@@ -151,6 +156,17 @@ function releaseOf(o: Options, built: readonly BuiltBundle[]): ContentRelease {
 		audience: o.audience,
 		annotations: {},
 	};
+}
+
+async function writeStatements(o: Options, folder: string): Promise<ContentRecord["files"]> {
+	const files: ContentRecord["files"] = [];
+	for (const [name, base64] of Object.entries(o.statements)) {
+		const file = join(folder, "statements", name);
+		await mkdir(join(folder, "statements"), { recursive: true });
+		await writeFile(file, Buffer.from(base64, "base64"));
+		files.push({ ...(await smallFile(file)), path: `statements/${name}` });
+	}
+	return files;
 }
 
 async function smallFile(file: string): Promise<ContentRecord["files"][number]> {

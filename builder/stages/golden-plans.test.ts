@@ -1,5 +1,6 @@
 import { relative } from "node:path";
 import { expect, test } from "vitest";
+import { trustFile } from "../../bundle/appliance.ts";
 import { bootPackages, proPackages, rootPackages } from "../archive/packages.ts";
 import type { ArchiveResolve } from "../archive/resolve.ts";
 import type { Build } from "../plan/build.ts";
@@ -62,6 +63,8 @@ test("the registry that a profile names is the appliance's, and belongs to the a
 	expect(content.plan(other)).toEqual(content.plan(build));
 });
 
+const TRUST = trustFile.parse({ format: 1, release: { threshold: 1, keys: [{ file: "release.pem" }] } });
+
 async function fakeBuild(name: string, baseName: string): Promise<Build> {
 	const { profile, base } = await loadProfile(ROOT, name, { base: baseName });
 	const overlays = await Promise.all(profile.overlays.map((overlay) => loadOverlay(ROOT, overlay)));
@@ -95,6 +98,7 @@ async function fakeBuild(name: string, baseName: string): Promise<Build> {
 			resolve,
 			contentPins: {},
 			signer,
+			trust: { file: TRUST, pems: { "release.pem": signer.publicKeyPem }, statements: {} },
 		},
 		...{
 			refresh: false,
