@@ -200,7 +200,7 @@ export class BringUp {
 				this.#state.enter("serving");
 				await store.adopt(wanted);
 				await checkSpace(store, indexes, this.#config.limits.storeMiB);
-				await loadSet(source, ledger, { ...set, state: this.#state, signal: this.#ending.signal });
+				await loadSet(store, source, ledger, { ...set, state: this.#state, signal: this.#ending.signal });
 				if (!(await this.#showCommitted(ledger))) throw new SlipwayError("E_INTERNAL", "Nothing was committed.");
 				await store.sweep();
 			});
@@ -216,7 +216,8 @@ export class BringUp {
 				this.#checkInBackground(medium, set, ledger);
 			} else {
 				this.serving.show(before);
-				if (medium.gone === undefined) this.serving.use(undefined); // else it is waited for
+				this.serving.use(medium.gone && medium); // one that was pulled out is waited for
+				if (medium.gone === undefined) medium.close();
 				if (committed) this.#tell(committed); // it is still what answers
 			}
 			throw error;

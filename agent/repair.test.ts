@@ -132,6 +132,8 @@ test("a set whose view cannot be built is never committed", async () => {
 	const state = new State({ bundles: [] } as unknown as Status);
 	const broken = { read: () => Promise.reject(new Error("no view")), stream: () => expect.unreachable() };
 	const ledger = await TrustLedger.open(join(content.dir, "trust"), trust);
-	await expect(loadSet(store, broken, ledger, release, candidates, state)).rejects.toThrow("no view");
+	await expect(
+		loadSet(store, broken, ledger, { release, candidates, state, signal: new AbortController().signal }),
+	).rejects.toThrow("no view");
 	expect([store.catalog, (await storeOf(content)).catalog]).toEqual([undefined, undefined]);
 });

@@ -3,13 +3,18 @@ import { verifyContents } from "../../bundle/verify.ts";
 import { buildView } from "../registry/build-view.ts";
 import type { BlobSource } from "../registry/lookup.ts";
 import type { State } from "../status/state.ts";
+import { isRefusal } from "../status/step.ts";
 import type { Evidence } from "../store/evidence.ts";
 import { Ingest } from "../store/ingest.ts";
 import type { Store } from "../store/store.ts";
 import type { Candidate } from "../trust/candidates.ts";
-import { commitSet } from "../trust/checks.ts";
+import { type ContentSet, commitSet } from "../trust/checks.ts";
 import type { TrustLedger } from "../trust/ledger.ts";
-import type { SignedRelease } from "../trust/release.ts";
+
+export interface LoadOptions extends ContentSet {
+	readonly state: State;
+	readonly signal: AbortSignal;
+}
 
 /**
  * Verifies every bundle of the set and takes its blobs into the store, each bundle in one pass over its file; the catalog is
@@ -23,10 +28,7 @@ export async function loadSet(
 	store: Store,
 	source: BlobSource,
 	ledger: TrustLedger,
-	release: SignedRelease,
-	candidates: readonly Candidate[],
-	state: State,
-	signal?: AbortSignal,
+	{ release, candidates, state, signal }: LoadOptions,
 ): Promise<void> {
 	const sizes = new Map(candidates.flatMap(({ index }) => index.blobs.map((b) => [b.digest, b] as const)));
 	const present = new Set(sizes.keys());
@@ -53,7 +55,7 @@ export async function loadSet(
 					taken.push(digest);
 					await ingest.done(digest);
 				},
-				...(signal === undefined ? {} : { signal }),
+				signal,
 			});
 			await ingest.settle();
 			await keepIndex(store, candidate);
@@ -61,7 +63,7 @@ export async function loadSet(
 			state.markBundle(candidate.indexDigest, "verified");
 		}
 	} catch (error) {
-		state.markBundle(current, "bad");
+		state.markBundle(current, !signal.aborted && isRefusal(error) ? "bad" : "pending");
 		throw error;
 	} finally {
 		await ingest.close();

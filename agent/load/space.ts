@@ -1,35 +1,80 @@
+import { lstat, readdir, statfs } from "node:fs/promises";
+import { join } from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { BundleIndex } from "../../bundle/index-schema.ts";
-import { volume } from "../store/files.ts";
 import type { Store } from "../store/store.ts";
 
+const MIB = 2 ** 20;
 /** Left free for catalog, journal and file system overhead. */
-const RESERVE = 32 * 2 ** 20;
+const RESERVE = 32 * MIB;
+/** Files and folders beside the blobs: signed documents, journal, a folder for each prefix. */
+const RESERVE_INODES = 600;
 
 /**
- * Checks that the blobs which are not in the store yet fit on its volume, before anything is written. The kept previous
- * release is given up where it stands in the way.
- * Errors: E_NO_SPACE, with what is needed and what is free.
+ * Checks that the blobs which are not in the store yet fit on its volume, by bytes and by number, and under the limit that the
+ * configuration sets (`limits.storeMiB`; 0: none), before anything is written. The kept previous release is given up where it
+ * stands in the way. Errors: E_NO_SPACE, with what is needed, what is free, and the limit if that is what is in the way.
  */
-export async function checkSpace(store: Store, indexes: readonly Pick<BundleIndex, "blobs">[]): Promise<void> {
+export async function checkSpace(
+	store: Store,
+	indexes: readonly Pick<BundleIndex, "blobs">[],
+	limitMiB = 0,
+): Promise<void> {
 	const sizes = new Map(indexes.flatMap((index) => index.blobs.map((blob) => [blob.digest, blob.size] as const)));
 	const missing = await store.untrusted([...sizes].map(([digest, size]) => ({ digest, size })));
-	const needed = missing.reduce((sum, { size }) => sum + size, 0);
-	if (needed === 0) return;
-	let { free } = await volume(store.folder);
-	if (needed + RESERVE > free && store.previous !== undefined) {
+	if (missing.length === 0) return;
+	const needed = { bytes: missing.reduce((sum, { size }) => sum + size, 0), files: missing.length };
+	let fault = await shortage(store.folder, needed, limitMiB);
+	if (fault !== undefined && store.previous !== undefined) {
 		await store.forgetPrevious();
 		await store.gc();
-		({ free } = await volume(store.folder));
+		fault = await shortage(store.folder, needed, limitMiB);
 	}
-	if (needed + RESERVE <= free) return;
-	throw new SlipwayError(
+	if (fault !== undefined) throw fault;
+}
+
+async function shortage(
+	folder: string,
+	needed: { bytes: number; files: number },
+	limitMiB: number,
+): Promise<SlipwayError | undefined> {
+	const { bavail, bsize, files, ffree } = await statfs(folder);
+	const [wanted, free] = [needed.bytes + RESERVE, bavail * bsize];
+	if (wanted > free) {
+		return new SlipwayError(
+			"E_NO_SPACE",
+			`The content needs ${mib(wanted)} MiB in ${folder}; ${mib(free)} MiB are free.`,
+			{ next: "Use a larger data disk, or a machine with more memory where there is none." },
+		);
+	}
+	// Some file systems have no fixed number of them and say 0.
+	if (files > 0 && needed.files + RESERVE_INODES > ffree) {
+		return new SlipwayError(
+			"E_NO_SPACE",
+			`The content needs ${needed.files + RESERVE_INODES} files in ${folder}; its file system has room for ${ffree}.`,
+			{ next: "Use a data disk whose file system has more inodes." },
+		);
+	}
+	if (limitMiB === 0) return undefined;
+	const used = await diskUse(folder);
+	if (used + needed.bytes <= limitMiB * MIB) return undefined;
+	return new SlipwayError(
 		"E_NO_SPACE",
-		`The content needs ${mib(needed + RESERVE)} MiB in ${store.folder}; ${mib(free)} MiB are free.`,
-		{ next: "Use a larger data disk, or a machine with more memory where there is none." },
+		`The store may take ${limitMiB} MiB (limits.storeMiB); it takes ${mib(used)} MiB and the content needs ${mib(needed.bytes)} MiB more.`,
+		{ next: "Raise limits.storeMiB, or bring less content." },
 	);
 }
 
+/** Bytes that a folder takes of its disk, as the file system counts them. */
+async function diskUse(folder: string): Promise<number> {
+	let sum = 0;
+	for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+		const stat = await lstat(join(entry.parentPath, entry.name)).catch(() => undefined); // gone meanwhile
+		sum += (stat?.blocks ?? 0) * 512;
+	}
+	return sum;
+}
+
 function mib(bytes: number): number {
-	return Math.ceil(bytes / 2 ** 20);
+	return Math.ceil(bytes / MIB);
 }
