@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import type { Pull } from "../../agent/registry/audit.ts";
 import { run } from "../../builder/tools/run.ts";
 import { AgentProcess } from "../support/agent-process.ts";
 import * as images from "../support/client-images.ts";
@@ -153,6 +154,25 @@ test("containerd pulls by the original names with the hosts.toml that the agent 
 		// No other place is asked: what the box does not have is an error, not a look at the internet.
 		await expect(ctr("images", "pull", ...platform, "docker.io/library/absent:1")).rejects.toThrow(/not found/);
 	}
+});
+
+test("all of it is on record: who pulled what, in one sequence over the restarts", async () => {
+	await agent.end("SIGTERM"); // what still waits is written
+	const text = await readFile(join(content.dir, "store/audit/pulls.jsonl"), "utf8");
+	const lines = text
+		.trim()
+		.split("\n")
+		.map((line) => JSON.parse(line) as Pull & { seq: number });
+	expect(lines.map((line) => line.seq)).toEqual(lines.map((_, i) => i + 1));
+	for (const client of [/skopeo/, /buildah/i, /oras/, /containerd/]) {
+		const pulls = lines.filter((line) => client.test(line.agent) && line.digest === put.nginx.digest);
+		expect([client, pulls.length > 0]).toEqual([client, true]);
+		for (const pull of pulls)
+			expect(pull).toMatchObject({ name: expect.stringMatching(/nginx|sparse/), complete: true });
+	}
+	const absent = lines.filter((line) => line.name === "docker.io/library/absent");
+	expect(absent).toMatchObject(absent.map(() => ({ status: 404, digest: null, reference: "1" })));
+	expect(absent.length).toBeGreaterThan(0);
 });
 
 /** What the command writes once the registry serves; and what it prints is the same. */
