@@ -38,6 +38,7 @@ boot: need-profile ## Start PROFILE's ISO in QEMU (CHECK=1 tests it and stops; F
 test: check ## Run all checks and tests, the real ISO and its boot included
 	@scripts/setup iso boot test
 	$(VITEST) --project unit
+	$(AS_ROOT) $(VITEST) --project attacks
 	$(AS_ROOT) $(VITEST) --project crash
 	$(AS_ROOT) $(VITEST) --project e2e
 

@@ -8,6 +8,8 @@ import type { Site } from "./site.ts";
 /** Whom the box trusts, where that is not the site's one key. */
 export interface TrustChoice extends Partial<Pick<Role, "threshold" | "denyKeys" | "denyIndexes">> {
 	readonly keys: readonly TestSigner[];
+	/** The key for statements; without one there are none. */
+	readonly root?: TestSigner;
 }
 
 /** What the attacker hands over. */
@@ -47,6 +49,8 @@ export interface Family {
 	readonly row: string;
 	readonly title: string;
 	readonly codes: readonly ErrorCode[];
+	/** Some of it is no attack on trust, and loads. */
+	readonly loads: boolean;
 	readonly attacks: fc.Arbitrary<Attack & { readonly serve: Serve }>;
 }
 
@@ -73,6 +77,7 @@ export function family(row: string, title: string, ...variants: Variant[]): Fami
 		row,
 		title,
 		codes: [...new Set(variants.flatMap((v) => v.codes))].sort(),
+		loads: variants.some((v) => v.codes.length === 0),
 		attacks: fc.tuple(fc.oneof(...variants.map((v) => v.attacks)), SERVE).map(([attack, serve]) => {
 			const what = `${row} ${attack.what}, ${serve}`;
 			return { ...attack, serve, what, [fc.toStringMethod]: () => what }; // what the report of a failure shows

@@ -196,13 +196,15 @@ export class Site {
 	}
 
 	/** A trust store folder that says what a trust choice says. Gives its path. */
-	async trustFolder({ keys, threshold = 1, denyKeys, denyIndexes }: TrustChoice): Promise<string> {
+	async trustFolder({ keys, root, threshold = 1, denyKeys, denyIndexes }: TrustChoice): Promise<string> {
 		const folder = await this.folder();
 		const files = keys.map((_, i) => `${i}.pem`);
 		for (const [i, file] of files.entries()) await writeFile(join(folder, file), keys[i]!.publicKeyPem);
 		const deny = { keys: [...(denyKeys ?? [])], indexes: [...(denyIndexes ?? [])] };
 		const release = { threshold, keys: files.map((file) => ({ file })) };
-		await writeFile(join(folder, "trust.json"), JSON.stringify({ format: 1, release, deny }));
+		if (root !== undefined) await writeFile(join(folder, "root.pem"), root.publicKeyPem);
+		const roots = root === undefined ? {} : { root: { threshold: 1, keys: [{ file: "root.pem" }] } };
+		await writeFile(join(folder, "trust.json"), JSON.stringify({ format: 1, release, ...roots, deny }));
 		return folder;
 	}
 

@@ -5,7 +5,7 @@ import type { Facts } from "../../../agent/agent.ts";
 import { signatureName } from "../../../bundle/signature-file.ts";
 import { type Family, family, pick, place, unprintable, variant } from "../family.ts";
 
-/** A22 to A26 and A28: releases that are rightly signed, and not this box's, or not what they say. */
+/** A22, A23, A25, A26 and A28: releases that are rightly signed, and not this box's, or not what they say. */
 
 const hex64 = fc.stringMatching(/^[0-9a-f]{64}$/);
 
@@ -93,25 +93,6 @@ const a23 = family(
 		if (found.length === 0) throw new Error("what must be refused first was accepted");
 		return { content, store };
 	}),
-);
-
-const farNumbers = fc.oneof(
-	fc.constantFrom(2 ** 31, 2 ** 32, Number.MAX_SAFE_INTEGER),
-	fc.integer({ min: 2 ** 31, max: Number.MAX_SAFE_INTEGER }),
-	fc.integer({ min: Number.MIN_SAFE_INTEGER, max: 0 }),
-);
-
-const a24 = family(
-	"A24",
-	"sequence numbers that would block every later release",
-	variant("of a release", "E_RELEASE", farNumbers, async (site, sequence) => {
-		const content = await site.content();
-		await site.rawRelease(content, { ...(await site.payload()), sequence });
-		return { content };
-	}),
-	variant("of a bundle", "E_INDEX", farNumbers, (site, sequence) =>
-		site.forge({ index: (i) => void Object.assign(i, { sequence }) }),
-	),
 );
 
 const a25 = family(
@@ -256,5 +237,5 @@ const a28 = family(
 	),
 );
 
-export const releaseFamilies: readonly Family[] = [a22, a23, a24, a25, a26];
+export const releaseFamilies: readonly Family[] = [a22, a23, a25, a26];
 export const textFamilies: readonly Family[] = [a28];
