@@ -1,8 +1,9 @@
 import { defineConfig } from "vitest/config";
 
 /**
- * Two projects. `unit` stands beside the code, needs no root and no network, and takes seconds.
- * `e2e` crosses rooms with real parts (mmdebstrap, QEMU, a registry): one file at a time, long time-outs.
+ * `unit` stands beside the code, needs no root and no network, and takes seconds. `attacks` offers hostile content to it, `crash`
+ * cuts its power; both mount file systems, so they need root. `e2e` crosses rooms with real parts (mmdebstrap, QEMU, a
+ * registry): one file at a time, long time-outs. See docs/testing.md.
  */
 export default defineConfig({
 	test: {
@@ -21,7 +22,6 @@ export default defineConfig({
 				test: {
 					name: "attacks",
 					include: ["test/attacks/**/*.test.ts"],
-					fileParallelism: false,
 					// What a box may use is asserted, so garbage must not be left lying about as it is with 24 GiB to spare.
 					execArgv: ["--max-semi-space-size=4", "--max-old-space-size=160"],
 					testTimeout: 5 * 60_000,
