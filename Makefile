@@ -1,7 +1,7 @@
 # Short names for what ./slipway does, with the host set up for it. `make help` lists them.
 # Variables: PROFILE BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE INPUTS REGISTRY_AUTH_FILE
-# REGISTRY_CA SOURCE_DATE_EPOCH; FUZZ_RUNS, FUZZ_SEED and RACES for `test` (docs/testing.md); BUNDLE for `bundle`; FIRMWARE, MEDIA and CHECK for `boot`; REFRESH=1 makes `iso` and `bundle` ask
-# the package archive again; JSON=1 for JSON.
+# REGISTRY_CA SOURCE_DATE_EPOCH; BUNDLE for `bundle`; FIRMWARE, MEDIA and CHECK for `boot`; REFRESH=1 makes `iso` and `bundle` ask
+# the package archive again; FUZZ_RUNS, FUZZ_SEED and RACES for `test` (docs/testing.md); JSON=1 for JSON.
 .SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: iso bundle boot test crash-full check bench list clean docs help

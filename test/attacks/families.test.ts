@@ -3,14 +3,14 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { answer } from "./answer.ts";
 import { FAMILIES } from "./families/index.ts";
 import type { Attack, Serve } from "./family.ts";
+import { FUZZ_RUNS, SEED } from "./settings.ts";
 import { Site } from "./site.ts";
 
 /**
  * Every attack of the table, generated: FUZZ_RUNS cases in all (4,000 when not set), each refused with the code that its
  * family says. FUZZ_SEED repeats a run; a failure shrinks to its smallest case.
  */
-const RUNS = Math.ceil(Number(process.env.FUZZ_RUNS ?? 4000) / FAMILIES.length);
-const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const RUNS = Math.ceil(FUZZ_RUNS / FAMILIES.length);
 const BATCH = 200;
 const MAX_RSS = 256 * 2 ** 20;
 const MAX_MS = 5000;

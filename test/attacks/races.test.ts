@@ -11,6 +11,7 @@ import { signatureName } from "../../bundle/signature-file.ts";
 import { readBundle } from "../independent-reader.ts";
 import { makeTestBundle, type TestBundle } from "../support/bundles.ts";
 import { pick, place, type Serve } from "./family.ts";
+import { RACES, SEED } from "./settings.ts";
 import { Site } from "./site.ts";
 
 /**
@@ -18,8 +19,6 @@ import { Site } from "./site.ts";
  * is a part of what was signed, and the load ends well, or in a coded error, and does end. RACES of them, 1,000 when not set.
  */
 
-const RACES = Number(process.env.RACES ?? 1000);
-const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const HANG_MS = 30_000;
 const REFS = ["a.example/race/one:1", "a.example/race/two:1"];
 

@@ -6,11 +6,11 @@ import { checkSurfaces, faults } from "./answer.ts";
 import { FAMILIES } from "./families/index.ts";
 import type { Attack, Family, Offer, Serve } from "./family.ts";
 import { RealAgent } from "./real-agent.ts";
+import { SEED } from "./settings.ts";
 import { Site } from "./site.ts";
 
 /** One attack of every family against the agent as a user starts it: it stays up, says the code, and serves no name. */
 
-const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const MAX_RSS = 256 * 2 ** 20;
 
 let site: Site;

@@ -8,10 +8,9 @@ import { verifyBundle } from "../../bundle/verify.ts";
 import { makeTestBundle, type TestBundle } from "../support/bundles.ts";
 import { tempDir } from "../support/temp.ts";
 import { largeBundle } from "./large.ts";
+import { SEED } from "./settings.ts";
 
 /** Damage in every place: all of it is refused, and the error says where it is. Flips in small frames: bundle/verify.test.ts. */
-
-const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 /** The region that a byte of the bundle is in, in the words of an error, with the stretch that the error must give. */
 function regionAt({ index, size }: Layout, at: number): RegExp {
