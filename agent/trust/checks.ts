@@ -17,7 +17,8 @@ import { checkRoot, readContentRelease, readMediumRelease, type SignedRelease } 
  *  1. statements   the medium's chain continues the box's own, each signed by the root role before it   TrustLedger.accept
  *  2. release      of its payload type, signed by the release role to its threshold, not denied         readContentRelease
  *  3. root image   the release fits the one that was booted                                             checkRoot
- *  4. ISO release  signed likewise; it is for that root image and names this content release            readMediumRelease
+ *  4. ISO release  signed likewise; it is for that root image and names this content release, which
+ *                  is not asked of a content stick                                                      readMediumRelease
  *  5. target       product, architecture and FIPS of both releases are the appliance's own              checkTarget
  *  6. medium       every file has its digest, if the boot menu asked for that                           checkMedium
  *  7. bundles      each has a signed index, not denied, and is the release's by index digest: no more,
@@ -57,8 +58,8 @@ export async function readContentSet(
 	if (kernel.rootId !== null) {
 		const medium = await readMediumRelease(config.content, trust, kernel.rootId, release.digest);
 		checkTarget(config, release.release, medium);
-		state.update({ buildId: medium.buildId });
-		if (kernel.checkMedium) await checkMedium(config.content, trust, medium, state);
+		if (medium !== undefined) state.update({ buildId: medium.buildId });
+		if (medium !== undefined && kernel.checkMedium) await checkMedium(config.content, trust, medium, state);
 	}
 	const candidates = await findCandidates(config.content, release.release, trust);
 	try {
@@ -86,13 +87,17 @@ export async function commitSet(
 }
 
 /** What the medium's releases say of their target must be what the booted root image says of itself. */
-function checkTarget(config: ApplianceConfig, content: ContentRelease, medium: IsoRelease): void {
+function checkTarget(config: ApplianceConfig, content: ContentRelease, medium: IsoRelease | undefined): void {
 	const claims: [string, unknown, unknown][] = [
 		["content release is for the product", content.product, config.product],
-		["ISO release is for the product", medium.product, config.product],
-		["ISO release is for the architecture", medium.arch === "any" ? config.arch : medium.arch, config.arch],
-		["ISO release has FIPS", medium.fips, config.fips],
 	];
+	if (medium !== undefined) {
+		claims.push(
+			["ISO release is for the product", medium.product, config.product],
+			["ISO release is for the architecture", medium.arch === "any" ? config.arch : medium.arch, config.arch],
+			["ISO release has FIPS", medium.fips, config.fips],
+		);
+	}
 	const faults = claims.flatMap(([what, said, own]) =>
 		said === own ? [] : [new SlipwayError("E_RELEASE", `The ${what} ${said}; this appliance: ${own}.`)],
 	);

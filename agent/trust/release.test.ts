@@ -29,7 +29,7 @@ async function makeMedium() {
 
 test("an appliance's medium without a readable ISO release is refused", async () => {
 	const { file, read } = await makeMedium();
-	expect((await read()).rootId).toBe(ROOT);
+	expect((await read())?.rootId).toBe(ROOT);
 	await rm(file);
 	await expect(read()).rejects.toEqual(code("E_RELEASE"));
 	await mkdir(file);
@@ -37,16 +37,18 @@ test("an appliance's medium without a readable ISO release is refused", async ()
 });
 
 test("the ISO release names the content that lies on the medium, and not that of a stick in its place", async () => {
-	const { content, write, read } = await makeMedium();
+	const { content, file, write, read } = await makeMedium();
 	await write({ contentRelease: "b".repeat(64) });
 	await expect(read()).rejects.toEqual(code("E_RELEASE_SET"));
 	const stick = await mkdtemp("/dev/shm/slipway-stick-");
 	onTestFinished(() => rm(stick, { recursive: true }));
 	await rm(content.content, { recursive: true });
 	await symlink(stick, content.content);
-	expect((await read()).rootId).toBe(ROOT);
+	expect((await read())?.rootId).toBe(ROOT);
 	await write({ contentRelease: "b".repeat(64), rootId: "f".repeat(64) });
 	await expect(read()).rejects.toEqual(code("E_RELEASE_ROOT"));
+	await rm(file);
+	expect(await read()).toBeUndefined();
 });
 
 test.each(["content", "ISO"])(

@@ -35,16 +35,19 @@ export function checkRoot(release: ContentRelease, rootId: string | null): void 
 
 /**
  * The signed list of the ISO that an appliance's content folder stands on: it must be there, be for the root image that was
- * booted, and name the content release, unless a content stick is mounted there. Errors: E_RELEASE, E_RELEASE_ROOT, E_RELEASE_SET, E_LIMIT, E_IO, those of readIsoRelease.
+ * booted, and name the content release. With a content stick mounted there it may be absent (undefined), because the medium may
+ * be pulled out, and need not name what it cannot know. Errors: E_RELEASE, E_RELEASE_ROOT, E_RELEASE_SET, E_LIMIT, E_IO, those of readIsoRelease.
  */
 export async function readMediumRelease(
 	content: string,
 	trust: Trust,
 	rootId: string,
 	contentRelease: string,
-): Promise<IsoRelease> {
+): Promise<IsoRelease | undefined> {
+	const stick = await isMountedOver(content);
 	const bytes = await readSmall(join(content, "..", ".disk", "iso-release.dsse.json"), MAX_RELEASE);
 	if (bytes === undefined) {
+		if (stick) return undefined;
 		throw new SlipwayError("E_RELEASE", "The medium has no signed ISO release (.disk/iso-release.dsse.json).", {
 			next: "Use a complete, unchanged medium.",
 		});
@@ -53,7 +56,7 @@ export async function readMediumRelease(
 	if (release.rootId !== rootId) {
 		throw new SlipwayError("E_RELEASE_ROOT", "The medium belongs to another root image than the one that was booted.");
 	}
-	if (release.contentRelease !== contentRelease && !(await isMountedOver(content))) {
+	if (release.contentRelease !== contentRelease && !stick) {
 		throw new SlipwayError("E_RELEASE_SET", "The content release on the medium is not the one its ISO release names.");
 	}
 	return release;

@@ -39,7 +39,11 @@ export async function makeBox(disks = ""): Promise<Box> {
 	await writeFile(join(folder, "disks"), disks);
 	await writeFile(join(folder, "media"), "");
 	await writeFile(join(folder, "calls"), "");
-	await stub(folder, "lsblk", 'case $* in *PARTTYPE*) cat "$FOLDER/disks" ;; *) cat "$FOLDER/media" ;; esac');
+	await stub(
+		folder,
+		"lsblk",
+		'case $* in *PARTTYPE*) cat "$FOLDER/disks" ;; *FSTYPE*) echo ext4 ;; *) cat "$FOLDER/media" ;; esac',
+	);
 	await stub(folder, "mount", 'echo "mount $*" >>"$FOLDER/calls"');
 	await stub(folder, "chown", 'echo "chown $*" >>"$FOLDER/calls"');
 	const enter = ["--mount", "--propagation=private", "--", join(ROOT, "test/support/box.sh"), folder];
