@@ -31,6 +31,9 @@ export async function collect(folder: string, marks: Marks): Promise<Freed> {
 		await unlink(path);
 		bytes += size ?? 0;
 	};
+	// A load that ended badly could perhaps not even remove what it left.
+	const left = marks.loading() ? [] : await readdir(join(folder, "ingest"));
+	for (const name of left) await remove(join(folder, "ingest", name));
 	for (const name of await readdir(join(folder, "signed"))) {
 		const unfinished = name.endsWith(".new") && !marks.loading();
 		if (!unfinished && marks.needs(name.split(".")[0] ?? "")) continue;
@@ -40,16 +43,16 @@ export async function collect(folder: string, marks: Marks): Promise<Freed> {
 	for (const algorithm of ["sha256", "sha512"]) {
 		for (const prefix of await readdir(join(folder, "blobs", algorithm))) {
 			const parent = join(folder, "blobs", algorithm, prefix);
-			let left = 0;
+			let needed = 0;
 			for (const hex of await readdir(parent)) {
 				if (marks.needs(`${algorithm}:${hex}`)) {
-					left++;
+					needed++;
 					continue;
 				}
 				await remove(join(parent, hex));
 				blobs++;
 			}
-			if (left === 0 && !marks.loading()) await rmdir(parent);
+			if (needed === 0 && !marks.loading()) await rmdir(parent);
 		}
 	}
 	return { blobs, documents, bytes };

@@ -11,6 +11,9 @@ import type { Store } from "./store.ts";
 /** Blobs that are being made durable while later ones are written; more would keep the thread pool from requests. */
 const SYNCING = 2;
 
+/** Names in `ingest/`; one that an earlier load could not remove is not met again. */
+let serial = 0;
+
 interface Writer {
 	readonly temp: string;
 	readonly handle: Promise<FileHandle>;
@@ -34,7 +37,8 @@ export class Ingest {
 	/** One sync of folders at a time; what is renamed meanwhile shares the next. */
 	#settling: Promise<void> | undefined;
 	#failure: unknown;
-	#serial = 0;
+	/** Files in `ingest/` that have not got their names. */
+	readonly #temps = new Set<string>();
 
 	constructor(store: Store) {
 		this.#store = store;
@@ -79,19 +83,21 @@ export class Ingest {
 		await Promise.all(this.#syncing);
 		await this.#settling?.catch(() => undefined);
 		await this.#hasher.stop();
-		for (const writer of this.#writers.values()) {
-			await writer.handle.then((handle) => handle.close()).catch(() => undefined);
-			await rm(writer.temp, { force: true });
+		for (const { handle } of this.#writers.values()) {
+			await handle.then((open) => open.close()).catch(() => undefined);
 		}
 		this.#writers.clear();
+		// Why the load failed is what matters; what stays is swept.
+		for (const temp of this.#temps) await rm(temp, { force: true }).catch(() => undefined);
 	}
 
 	#start(digest: string): Writer {
-		const temp = join(this.#store.folder, "ingest", String(++this.#serial));
+		const temp = join(this.#store.folder, "ingest", String(++serial));
 		const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 		const handle = open(temp, flags, 0o600);
 		const hash = handle.then(({ fd }) => this.#hasher.follow(fd, parseDigest(digest).algorithm));
 		const writer = { temp, handle, hash, written: 0 };
+		this.#temps.add(temp);
 		this.#watch(hash);
 		this.#writers.set(digest, writer);
 		return writer;
@@ -107,6 +113,7 @@ export class Ingest {
 		const path = this.#store.path(digest);
 		await mkdir(dirname(path), { recursive: true, mode: 0o700 });
 		await rename(writer.temp, path);
+		this.#temps.delete(writer.temp);
 		const seen = evidenceOf(await lstat(path, { bigint: true }));
 		this.#renamed.set(digest, seen); // into the batch of now: the one from before the wait may be under way
 		this.#settleSoon();

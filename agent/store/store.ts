@@ -26,6 +26,8 @@ export interface Blob {
 export class Store {
 	readonly folder: string;
 	#catalog: Catalog | undefined;
+	/** One whose writing failed: the disk may hold it all the same, so what it names must stay. */
+	#attempted: Catalog | undefined;
 	#damage: SlipwayError | undefined;
 	/** Evidence of the catalog and of an unfinished load's journal. */
 	readonly #known = new Map<string, Evidence>();
@@ -181,8 +183,7 @@ export class Store {
 		const { previous, ...present } = advance(this.#catalog, next);
 		const lost = previous && (await this.untrusted(blobsOf(previous)));
 		const catalog = previous && lost?.length === 0 ? { ...present, previous } : present;
-		await writeCatalog(this.folder, catalog);
-		this.#catalog = catalog;
+		await this.#write(catalog);
 		this.#damage = undefined;
 		for (const [digest, seen] of Object.entries(catalog.blobs)) this.#known.set(digest, seen);
 		await removeJournal(this.folder);
@@ -206,8 +207,14 @@ export class Store {
 	async forgetPrevious(): Promise<void> {
 		if (this.#catalog?.previous === undefined) return;
 		const { previous: _, ...present } = this.#catalog;
-		await writeCatalog(this.folder, present);
-		this.#catalog = present;
+		await this.#write(present);
+	}
+
+	async #write(catalog: Catalog): Promise<void> {
+		this.#attempted = catalog;
+		await writeCatalog(this.folder, catalog);
+		this.#catalog = catalog;
+		this.#attempted = undefined;
 	}
 
 	/**
@@ -237,7 +244,7 @@ export class Store {
 	needs(name: string): boolean {
 		return (
 			this.#wanted.has(name) ||
-			setsOf(this.#catalog).some(
+			[...setsOf(this.#catalog), ...setsOf(this.#attempted)].some(
 				(set) => Object.hasOwn(set.blobs, name) || set.release === name || set.bundles.includes(name),
 			)
 		);
