@@ -93,8 +93,12 @@ test("everything gets there once, tags last; the second time only the names are 
 	fake.repository(ONE).tags.delete("latest");
 	const twin = fake.repository("mirror/127.0.0.1__5000/team/twin");
 	twin.blobs.clear();
+	// As a power cut leaves it in a registry that does not sync.
+	const [layer, bytes] = [...fake.repository(ONE).blobs].find(([, blob]) => blob.length === 5000)!;
+	fake.repository(ONE).blobs.set(layer, Buffer.alloc(0));
 	await push(scene, url);
 	expectWhole(fake, scene);
+	expect(fake.repository(ONE).blobs.get(layer)).toEqual(bytes);
 });
 
 const FAULTS: Fault[] = [429, 503, "cut-before", "cut-body", "cut-after"];
@@ -170,6 +174,19 @@ test("an upload that always breaks at the same place ends", async () => {
 	fake.fault = (method) => (method === "PATCH" && ++patches % 3 === 0 ? "cut-body" : undefined);
 	await expect(push(await pushScene({ layer: 20_000 }), url)).rejects.toMatchObject({ code: "E_REGISTRY_UNREACHABLE" });
 	expect(patches).toBeLessThan(40);
+});
+
+test("a tag is put again until it answers with its digest, and while it does not the push has not ended", async () => {
+	const scene = await pushScene();
+	const { fake, url } = await target();
+	let lost = 2;
+	fake.onTag = (_repository, tag) => (tag === "latest" && lost-- > 0 ? "lost" : undefined);
+	await push(scene, url);
+	expectWhole(fake, scene);
+	fake.onTag = (_repository, tag) => (tag === "latest" ? "lost" : undefined);
+	fake.repository(ONE).tags.delete("latest");
+	await expect(push(scene, url)).rejects.toMatchObject({ code: "E_REGISTRY_UNREACHABLE" });
+	expect(await journalOf(scene)).toMatchObject({ step: "tags", tags: { [`${ONE}:latest`]: expect.any(String) } });
 });
 
 test("a target without mounts gets every blob sent", async () => {

@@ -29,8 +29,8 @@ export class FakeTarget {
 	/** Answers a request that is not logged in. */
 	guard: (request: IncomingMessage) => { status: number; headers: Record<string, string>; body?: string } | undefined =
 		() => undefined;
-	/** Called before a tag takes effect. */
-	onTag: (repository: string, tag: string, digest: string) => void = () => undefined;
+	/** Called before a tag takes effect; "lost": it does not, though it is said to. */
+	onTag: (repository: string, tag: string, digest: string) => unknown = () => undefined;
 	#uploads = new Map<string, Buffer>();
 	#last = 0;
 	readonly #server = createServer((request, response) => {
@@ -158,9 +158,10 @@ export class FakeTarget {
 			blobs.some((d) => !repo.blobs.has(d.digest)) ||
 			(!this.sparse && (manifests as { digest: string }[]).some((d) => !repo.manifests.has(d.digest)));
 		if (bad) return { status: 400, body: '{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}' };
-		if (!reference.includes(":")) this.onTag(name, reference, digest);
+		const isTag = !reference.includes(":");
+		const isLost = isTag && this.onTag(name, reference, digest) === "lost";
 		repo.manifests.set(digest, { bytes, type });
-		if (!reference.includes(":")) repo.tags.set(reference, digest);
+		if (isTag && !isLost) repo.tags.set(reference, digest);
 		return { status: 201, headers: { "docker-content-digest": digest } };
 	}
 }
