@@ -36,7 +36,8 @@ export function checkRoot(release: ContentRelease, rootId: string | null): void 
 /**
  * The signed list of the ISO that an appliance's content folder stands on: it must be there, be for the root image that was
  * booted, and name the content release. With a content stick mounted there it may be absent (undefined), because the medium may
- * be pulled out, and need not name what it cannot know. Errors: E_RELEASE, E_RELEASE_ROOT, E_RELEASE_SET, E_LIMIT, E_IO, those of readIsoRelease.
+ * be pulled out, and need not name what it cannot know.
+ * Errors: E_RELEASE, E_RELEASE_ROOT, E_RELEASE_SET, E_LIMIT, E_IO, those of readIsoRelease.
  */
 export async function readMediumRelease(
 	content: string,
@@ -64,6 +65,11 @@ export async function readMediumRelease(
 
 /** Whether the content folder is of another device than what it lies in: of a stick that no ISO release can know. */
 async function isMountedOver(content: string): Promise<boolean> {
-	const [own, below] = await Promise.all([stat(content), stat(join(content, ".."))]);
-	return own.dev !== below.dev;
+	const device = (path: string) =>
+		stat(path).then(
+			({ dev }) => dev,
+			() => undefined,
+		);
+	const own = await device(content);
+	return own !== undefined && own !== (await device(join(content, "..")));
 }
