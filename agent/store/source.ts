@@ -7,6 +7,9 @@ import { type Evidence, evidenceOf } from "./evidence.ts";
 import { pieces } from "./pieces.ts";
 import type { Store } from "./store.ts";
 
+/** Bytes that are held back until a verdict that another reading gives. */
+const HELD = 1 << 18;
+
 /**
  * Serves blobs out of the store. The first whole read of a blob after a start hashes it on the way and holds the last piece
  * back until the digest is right, so that bytes which went bad on disk never make a complete answer; what was found right
@@ -18,6 +21,8 @@ export class StoreSource implements BlobSource {
 	readonly #onBad: (digest: string, error: SlipwayError) => void;
 	readonly #checked = new Set<string>();
 	readonly #checking = new Map<string, Promise<void>>();
+	/** Blobs that someone's reading is just hashing. */
+	readonly #hashing = new Set<string>();
 	#readers = 0;
 
 	constructor(store: Store, onBad: (digest: string, error: SlipwayError) => void) {
@@ -44,8 +49,7 @@ export class StoreSource implements BlobSource {
 
 	async stream(digest: string, size: number, start: number, end: number): Promise<AsyncIterable<Buffer>> {
 		if (!this.#checked.has(digest) && end >= start) {
-			if (start === 0 && end === size - 1)
-				return this.#open(digest, (handle) => this.#checkedParts(handle, digest, size));
+			if (start === 0 && end === size - 1) return this.#open(digest, (handle) => this.#whole(handle, digest, size));
 			await this.#check(digest, size); // a part cannot be checked without the whole
 		}
 		return this.#open(digest, (handle) => this.#part(handle, digest, start, end + 1));
@@ -107,20 +111,42 @@ export class StoreSource implements BlobSource {
 		if (at < to) throw await this.condemn(digest, `it ends at byte ${at}`);
 	}
 
+	/** The whole blob, by now perhaps found right for another client. */
+	#whole(handle: FileHandle, digest: string, size: number): AsyncGenerator<Buffer> {
+		if (this.#checked.has(digest)) return this.#part(handle, digest, 0, size);
+		return this.#hashing.has(digest) ? this.#alongside(handle, digest, size) : this.#checkedParts(handle, digest, size);
+	}
+
 	/** The blob's bytes; the last piece only comes when size and digest are right. Errors: E_DIGEST_MISMATCH. */
 	async *#checkedParts(handle: FileHandle, digest: string, size: number): AsyncGenerator<Buffer> {
-		const seen = evidenceOf(await handle.stat({ bigint: true }));
-		if (seen[0] !== size) throw await this.condemn(digest, `${seen[0]} bytes instead of ${size}`, seen);
-		const hash = createHash(parseDigest(digest).algorithm);
-		let held: Buffer | undefined;
-		for await (const piece of pieces(handle, 0, size)) {
+		this.#hashing.add(digest);
+		try {
+			const seen = evidenceOf(await handle.stat({ bigint: true }));
+			if (seen[0] !== size) throw await this.condemn(digest, `${seen[0]} bytes instead of ${size}`, seen);
+			const hash = createHash(parseDigest(digest).algorithm);
+			let held: Buffer | undefined;
+			for await (const piece of pieces(handle, 0, size)) {
+				if (held !== undefined) yield held;
+				held = piece;
+				hash.update(piece);
+			}
+			if (!matches(hash, digest)) throw await this.condemn(digest, "its bytes have another digest", seen);
+			this.#checked.add(digest);
 			if (held !== undefined) yield held;
-			held = piece;
-			hash.update(piece);
+		} finally {
+			this.#hashing.delete(digest);
 		}
-		if (!matches(hash, digest)) throw await this.condemn(digest, "its bytes have another digest", seen);
-		this.#checked.add(digest);
-		if (held !== undefined) yield held;
+	}
+
+	/**
+	 * The same for those who ask while the blob is being hashed for another: many clients want a new image at once, and each
+	 * hash would take a core. What they get last waits for the verdict, or for one more reading if that client is slow or gone.
+	 */
+	async *#alongside(handle: FileHandle, digest: string, size: number): AsyncGenerator<Buffer> {
+		const last = Math.max(0, size - HELD);
+		yield* this.#part(handle, digest, 0, last);
+		if (!this.#checked.has(digest)) await this.#check(digest, size);
+		yield* this.#part(handle, digest, last, size);
 	}
 }
 
