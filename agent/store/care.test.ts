@@ -123,9 +123,9 @@ test("a quick check reads nothing that looks as recorded; a full one finds what 
 	await commitRotten([rotten], all);
 	await writeFile(store.path(touched.digest), touched.data); // the same bytes, another look
 	await rm(store.path(gone.digest));
-	await writeFile(store.path(changed.digest), flip(changed.data, 5));
+	await writeFile(store.path(changed.digest), Buffer.concat([changed.data, Buffer.from("and more")]));
 	const quick = await check("quick");
-	expect([quick.ok, quick.blobs, quick.bytes]).toEqual([false, 5, touched.size + changed.size]);
+	expect([quick.ok, quick.blobs, quick.bytes]).toEqual([false, 5, touched.size]);
 	const names = (faults: readonly { name: string }[]) => faults.map((fault) => fault.name);
 	expect([names(quick.bad), names(quick.missing)]).toEqual([[changed.digest], [gone.digest]]);
 	expect(told.sort()).toEqual([changed.digest, gone.digest].sort());

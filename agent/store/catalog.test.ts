@@ -179,7 +179,11 @@ test("a collection during a load leaves what the load has made, and documents th
 	await store.sweep([b.digest]);
 	await take(store, [b]);
 	await store.keepSigned(`${"2".repeat(64)}.release.json`, Buffer.from("2"));
+	const empty = join(folder, "blobs/sha512/ab"); // made by the load, which is about to put a blob there
+	await mkdir(empty);
+	await writeFile(join(folder, "signed", `${"2".repeat(64)}.index.json.new`), "half written");
 	expect(await store.gc()).toEqual({ blobs: 0, documents: 0, bytes: 0 });
+	expect((await stat(empty)).isDirectory()).toBe(true);
 	expect(await held(store, a, b)).toBe(2);
 	expect((await store.sweep()).blobs).toBe(1); // the load was given up
 	expect(await held(store, a, b)).toBe(1);

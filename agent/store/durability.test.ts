@@ -1,9 +1,13 @@
-import type { FileHandle } from "node:fs/promises";
-import { join } from "node:path";
+import { createHash } from "node:crypto";
+import { type FileHandle, mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { makeContent } from "../../test/support/content.ts";
+import { rot } from "../../test/support/rot.ts";
 import { tempDir } from "../../test/support/temp.ts";
 import { startAgent } from "../agent.ts";
+import { StoreSource } from "./source.ts";
+import { Store } from "./store.ts";
 
 /**
  * What a power cut at any instant leaves is decided by the order of writes, syncs and renames. This records that order in a
@@ -16,9 +20,12 @@ interface Op {
 	readonly to?: string;
 }
 const log: Op[] = vi.hoisted(() => []);
+/** What a disk does that takes no writes any more. */
+const disk = vi.hoisted(() => ({ readOnly: false }));
 
 vi.mock("node:fs/promises", async (original) => {
 	const fs = await original<typeof import("node:fs/promises")>();
+	const refuse = () => Promise.reject(Object.assign(new Error("read-only file system"), { code: "EROFS" }));
 	const watch = (path: string, handle: FileHandle) =>
 		new Proxy(handle, {
 			get(target, name) {
@@ -35,7 +42,10 @@ vi.mock("node:fs/promises", async (original) => {
 	return {
 		...fs,
 		open: async (...args: Parameters<typeof fs.open>) => watch(String(args[0]), await fs.open(...args)),
+		rm: (...args: Parameters<typeof fs.rm>) => (disk.readOnly ? refuse() : fs.rm(...args)),
+		mkdir: (...args: Parameters<typeof fs.mkdir>) => (disk.readOnly ? refuse() : fs.mkdir(...args)),
 		rename: async (from: string, to: string) => {
+			if (disk.readOnly) await refuse();
 			await fs.rename(from, to);
 			log.push({ what: "rename", path: from, to });
 		},
@@ -76,4 +86,46 @@ test("data before names, names before folders, everything before the catalog", a
 		const synced = at({ what: "sync", path: parent });
 		expect([parent, synced >= 0 && synced < commit]).toEqual([parent, true]);
 	}
+});
+
+/** A store that has committed one blob of 10 bytes. */
+async function oneBlob() {
+	const store = await Store.open(join(await tempDir(), "store"));
+	const data = Buffer.from("ten bytes!");
+	const digest = `sha256:${createHash("sha256").update(data).digest("hex")}`;
+	const path = store.path(digest);
+	await mkdir(dirname(path), { recursive: true });
+	await writeFile(path, data);
+	log.length = 0;
+	await store.adopt([{ digest, size: data.length }]);
+	const seen = await store.trusted(digest, data.length);
+	await store.commit({ release: "1".repeat(64), bundles: [], blobs: { [digest]: seen! } });
+	return { store, digest, path };
+}
+
+test("a blob that is taken for good again by a whole read is durable, and so is its name, before that is recorded", async () => {
+	const { store, path } = await oneBlob();
+	const commit = at({ what: "rename", to: join(store.folder, "catalog.json") });
+	for (const synced of [path, dirname(path), dirname(dirname(path))]) {
+		const done = at({ what: "sync", path: synced });
+		expect([synced, done >= 0 && done < commit]).toEqual([synced, true]);
+	}
+});
+
+test("on a disk that takes no writes any more a damaged blob stays, is told, and is neither served nor trusted", async () => {
+	const { store, digest } = await oneBlob();
+	await rot(store, [digest]);
+	const told: string[] = [];
+	const source = new StoreSource(store, (lost, error) => told.push(lost, error.code));
+	disk.readOnly = true;
+	try {
+		for (let round = 1; round <= 2; round++) {
+			await expect(source.read(digest, 10)).rejects.toMatchObject({ code: "E_DIGEST_MISMATCH" });
+			expect(told.length).toBe(2 * round);
+			expect(await store.trusted(digest, 10)).toBeUndefined();
+		}
+	} finally {
+		disk.readOnly = false;
+	}
+	expect(told).toContain(digest);
 });

@@ -8,7 +8,8 @@ const MAX_BYTES = 256 * 2 ** 20;
 
 /**
  * Takes a damaged blob's file out of the store, into `quarantine/`, from where nothing is ever served. The oldest ones make
- * room; one that is larger than the room is removed. Where it cannot be moved it is removed.
+ * room; one that is larger than the room is removed. Where it cannot be moved it is removed, and where that fails too, on a disk
+ * that takes no writes any more, it stays: whoever asks is told, and no record of it is trusted any longer.
  */
 export async function quarantine(folder: string, path: string): Promise<void> {
 	const room = join(folder, "quarantine");
@@ -21,7 +22,7 @@ export async function quarantine(folder: string, path: string): Promise<void> {
 			await rename(path, join(room, basename(path)));
 		}
 	} catch {
-		await rm(path, { force: true });
+		await rm(path, { force: true }).catch(() => undefined);
 	}
 	// If a crash brings it back under its name, it looks as the catalog recorded it, and is found again only when it is read.
 	await syncFolder(dirname(path)).catch(() => undefined);

@@ -1,12 +1,15 @@
 import { createHash } from "node:crypto";
-import { lstat, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { COMMANDS } from "../../agent/commands/list.ts";
 import type { FsckReport } from "../../agent/store/fsck.ts";
 import { Store } from "../../agent/store/store.ts";
+import { run } from "../../builder/tools/run.ts";
 import { inventory } from "../../bundle/inventory.ts";
 import { AgentProcess } from "../support/agent-process.ts";
 import { makeContent, type TestContent } from "../support/content.ts";
+import { projectRoot } from "../support/packs.ts";
 import { rot } from "../support/rot.ts";
 import { tempDir } from "../support/temp.ts";
 
@@ -141,4 +144,36 @@ test("a store whose agent does not run is checked under its lock, and repaired a
 	await settle("ready");
 	expect((await report("--full")).exitCode).toBe(0);
 	expect(await pullAll()).toBe(500);
+	await agent.end("SIGTERM");
+});
+
+test("root leaves nothing in the store of another user that this user may not touch", async () => {
+	const owner = 65534;
+	await run("chown", ["-R", `${owner}:${owner}`, join(content.dir, "store")]);
+	await chmod(content.dir, 0o755);
+	await rot(await openStore(), [small[3]!.digest]);
+	await run("chown", ["-R", `${owner}:${owner}`, join(content.dir, "store")]);
+	const output = join(content.dir, "inventory.json");
+	// Every file looks otherwise now, so all are read; those with the right bytes are recorded anew.
+	const { found } = await report();
+	expect(found.bad.map((fault) => fault.name)).toEqual([small[3]!.digest]);
+	expect(found.blobs).toBe(content.bundles[0]!.index.blobs.length);
+	expect((await report()).found.bytes).toBe(0);
+	expect((await agent.ask("inventory", "--output", output)).exitCode).toBe(0);
+	expect((await lstat(output)).uid).toBe(process.getuid!());
+	const { stdout } = await run("find", [join(content.dir, "store/store"), "!", "-uid", String(owner)]);
+	expect(stdout).toBe("");
+});
+
+test("every command has its help; what is wrong on the command line is told with the exit code", async () => {
+	const slipway = (...args: string[]) => run(join(projectRoot, "slipway"), ["agent", ...args], { accept: [0, 2] });
+	const help = await slipway("--help");
+	for (const { name, summary } of COMMANDS) {
+		expect(help.stdout).toContain(summary);
+		const own = await slipway(name, "--help");
+		expect([own.exitCode, own.stdout]).toEqual([0, expect.stringContaining("--config FILE")]);
+		expect(await slipway(name)).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^E_USAGE: --config/) });
+		expect(await slipway(name, "--nope")).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^E_USAGE/) });
+	}
+	expect(await slipway("frobnicate")).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^E_USAGE/) });
 });
