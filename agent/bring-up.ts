@@ -104,13 +104,13 @@ export class BringUp {
 		const state = this.#state;
 		try {
 			await this.#watch.note();
-			if (this.serving.shown === undefined) {
-				state.enter("preflight");
-				if (!(await preflight(this.#config, state))) return;
-			}
+			const isShown = this.serving.shown !== undefined;
+			if (!isShown) state.enter("preflight");
+			if ((!isShown || state.isWrong("boot")) && !(await preflight(this.#config, state))) return;
 			const ledger = await step(this.#state, "trust", () => this.#openLedger());
 			if (await this.#isInPlace()) await this.#serveInPlace(ledger);
 			else await this.#serveFromStore(ledger);
+			if (state.isWrong("agent")) state.condition("agent"); // what failed the last time has worked
 		} catch (error) {
 			// A step has told its own condition; what is served goes on being served.
 			if (!(error instanceof StepFailed)) state.condition("agent", ...slipwayErrors(error));

@@ -21,7 +21,7 @@ export interface Trust {
  * Loads a trust store: a folder with `trust.json`, PEM files and, where there are any, `statements/`, which are verified and
  * applied; or one PEM file that holds the only release key.
  * A key is a development key when `trust.json` or the text in front of its PEM block says so.
- * Errors: E_CONFIG (missing or malformed), E_JSON_STRICT, E_KEY_WEAK, those of readStatementFolder and applyAll.
+ * Errors: E_CONFIG (missing or malformed), E_JSON_STRICT, E_KEY_WEAK, E_IO, those of readStatementFolder and applyAll.
  */
 export async function loadTrust(path: string): Promise<Trust> {
 	if (!(await isFolder(path))) {
@@ -72,6 +72,7 @@ async function isFolder(path: string): Promise<boolean> {
 	try {
 		return (await stat(path)).isDirectory();
 	} catch (cause) {
+		refuseBrokenDisk(cause, path);
 		throw new SlipwayError("E_CONFIG", `There is no trust store at ${path}.`, { cause });
 	}
 }
@@ -80,6 +81,14 @@ async function read(file: string): Promise<Buffer> {
 	try {
 		return await readFile(file);
 	} catch (cause) {
+		refuseBrokenDisk(cause, file);
 		throw new SlipwayError("E_CONFIG", `The trust store's file ${file} cannot be read.`, { cause });
 	}
+}
+
+/** What is there and cannot be read just now is no fault of whoever wrote the configuration. */
+function refuseBrokenDisk(cause: unknown, path: string): void {
+	const { code, message } = cause as NodeJS.ErrnoException;
+	if (code === "EIO" || code === "EMFILE" || code === "ENFILE")
+		throw new SlipwayError("E_IO", `The trust store ${path} cannot be read: ${message}.`, { cause });
 }

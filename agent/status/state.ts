@@ -147,6 +147,11 @@ export class State {
 		});
 	}
 
+	/** Whether the condition of that name tells a fault. */
+	isWrong(name: string): boolean {
+		return this.#status.conditions.some((c) => c.name === name && !c.ok);
+	}
+
 	/** Sets the condition of that name to a warning: told, and no fault. */
 	warn(name: string, code: ErrorCode, cause: string): void {
 		const { next } = new SlipwayError(code, cause);
