@@ -1,9 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
-import { lstat, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { beforeEach, expect, test, vi } from "vitest";
-import { flip } from "../../test/support/forge.ts";
 import { rot } from "../../test/support/rot.ts";
 import { tempDir } from "../../test/support/temp.ts";
 import { State, type Status } from "../status/state.ts";
@@ -173,6 +172,17 @@ test("a file that a repair has replaced while the old one was read is left alone
 	expect(report.ok).toBe(false); // what was read was bad
 	expect(told).toEqual([]);
 	expect(await readFile(store.path(b.digest))).toEqual(b.data);
+});
+
+test("a blob that is cut short after it was found right never makes a whole answer", async () => {
+	const b = blob(600_000);
+	await put(b);
+	await commit([b]);
+	await source.read(b.digest, b.size);
+	await truncate(store.path(b.digest), 599_999);
+	const answer = source.stream(b.digest, b.size, 10, b.size - 1).then((pieces) => buffer(copies(pieces)));
+	await expect(answer).rejects.toMatchObject({ code: "E_DIGEST_MISMATCH" });
+	expect(told).toEqual([b.digest]);
 });
 
 test("a check that is given up ends at once", async () => {
