@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { blobPath } from "./digest.ts";
+import { blobPath, sha256Hex } from "./digest.ts";
 import { SlipwayError } from "./errors.ts";
 import { maxCompressed } from "./frames.ts";
 import { type BundleIndex, bundleIndex, isDigestIssue } from "./index-schema.ts";
@@ -50,12 +50,25 @@ function refuseNewer(value: unknown, what: string): void {
 		);
 }
 
+/** Indexes that are in use, by the digest of their bytes: a start reads the same one in the store and on the medium. */
+const parsed = new Map<string, WeakRef<BundleIndex>>();
+
 /**
  * Parses an index payload and checks that it is in agreement with itself: packs and names, the order and offsets of the
- * tar, the frames and their sums.
+ * tar, the frames and their sums. The result is shared: it must not be changed.
  * Errors: those of parseDocument; E_INDEX, E_ENTRY_DUP, E_NAME_CONFLICT, E_SIZE_EXCEEDED, E_FIPS_MIX, E_TARGET.
  */
 export function parseIndex(payload: Uint8Array): BundleIndex {
+	const digest = sha256Hex(payload);
+	const known = parsed.get(digest)?.deref();
+	if (known !== undefined) return known;
+	for (const [key, index] of parsed) if (index.deref() === undefined) parsed.delete(key);
+	const index = checkedIndex(payload);
+	parsed.set(digest, new WeakRef(index));
+	return index;
+}
+
+function checkedIndex(payload: Uint8Array): BundleIndex {
 	const index = parseDocument(payload, bundleIndex, "bundle's index", "E_INDEX");
 	checkNames(index);
 	checkPacks(index);

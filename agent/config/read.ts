@@ -1,9 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { closest } from "fastest-levenshtein";
-import { isMap, isNode, LineCounter, parseDocument, type Scalar } from "yaml";
+import type { Scalar } from "yaml";
 import type { z } from "zod";
 import { type ApplianceConfig, applianceConfig } from "../../bundle/appliance.ts";
 import { type Place, SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
+import { parseStrictJson } from "../../bundle/strict-json.ts";
 
 /**
  * Reads the agent's configuration, YAML or JSON (which is YAML). Every fault of the file is reported at once, each with
@@ -13,6 +14,9 @@ export async function readConfig(file: string): Promise<ApplianceConfig> {
 	const text = await readFile(file, "utf8").catch((cause: NodeJS.ErrnoException) => {
 		throw new SlipwayError("E_CONFIG", `${file} cannot be read: ${cause.code}.`, { cause });
 	});
+	const plain = readPlain(text);
+	if (plain !== undefined) return plain;
+	const { isMap, isNode, LineCounter, parseDocument } = await import("yaml");
 	const lines = new LineCounter();
 	const document = parseDocument(text, { lineCounter: lines, strict: true, uniqueKeys: true });
 	const at = (offset: number): Place => ({ file, ...lines.linePos(offset) });
@@ -38,6 +42,15 @@ export async function readConfig(file: string): Promise<ApplianceConfig> {
 		return found?.key.range ? at(found.key.range[0]) : place(path);
 	};
 	throw new SlipwayErrors(parsed.error.issues.flatMap((issue) => describe(issue, place, keyPlace)));
+}
+
+/** A file of strict JSON without a fault, as the builder writes it: the box starts without a YAML parser. */
+function readPlain(text: string): ApplianceConfig | undefined {
+	try {
+		return applianceConfig.parse(parseStrictJson(Buffer.from(text)));
+	} catch {
+		return undefined; // the other reader tells what is wrong, and where
+	}
 }
 
 function describe(

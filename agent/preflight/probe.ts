@@ -1,6 +1,5 @@
 import { access, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import si from "systeminformation";
 import { z } from "zod";
 
 /** What the machine has. Recorded as `hardware.json`, so that the agent itself needs no privilege to know it. */
@@ -20,6 +19,7 @@ const ARCH: Record<string, string> = { x64: "amd64", arm64: "arm64" };
 
 /** Asks the machine. The only user of systeminformation; only the calls that start few processes. */
 export async function probe(): Promise<Hardware> {
+	const { default: si } = await import("systeminformation"); // it looks around as soon as it is loaded
 	const [cpu, memory, flags, system] = await Promise.all([si.cpu(), si.mem(), si.cpuFlags(), si.system()]);
 	return {
 		arch: ARCH[process.arch] ?? process.arch,

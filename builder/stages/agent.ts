@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { build as bundleScript } from "esbuild";
+import { build as bundleScript, type Plugin } from "esbuild";
 import { z } from "zod";
 import { applianceConfig, trustFile } from "../../bundle/appliance.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
@@ -78,6 +78,22 @@ export const agent: Stage<Options> = {
 	},
 };
 
+/**
+ * An import of `node:http` in the newer format asks for each of its exports, one of which loads all of Node's WebSocket
+ * client; require() does not.
+ */
+const httpByRequire: Plugin = {
+	name: "http-by-require",
+	setup: ({ onResolve, onLoad }) => {
+		onResolve({ filter: /^node:https?$/, namespace: "file" }, ({ path, kind }) =>
+			kind === "import-statement" ? { path, namespace: "by-require" } : undefined,
+		);
+		onLoad({ filter: /.*/, namespace: "by-require" }, ({ path }) => ({
+			contents: `module.exports = require(${JSON.stringify(path)});`,
+		}));
+	},
+};
+
 /** One script without a trace of the build host: same sources, same bytes. */
 export async function bundleAgent(entry: string, outfile: string): Promise<void> {
 	await bundleScript({
@@ -90,6 +106,10 @@ export async function bundleAgent(entry: string, outfile: string): Promise<void>
 		// Libraries in the older module format ask for Node's own modules with require().
 		banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
 		legalComments: "none",
+		// Shorter to read at each start; names stay as they are, for stack traces.
+		minifyWhitespace: true,
+		minifySyntax: true,
+		plugins: [httpByRequire],
 		absWorkingDir: join(entry, "../.."),
 		logLevel: "silent",
 	});
