@@ -15,15 +15,15 @@ import { BundleSource } from "./serve/bundle-source.ts";
 import { ContentWatch } from "./serve/content-watch.ts";
 import { FrameCache } from "./serve/frame-cache.ts";
 import { Medium } from "./serve/medium.ts";
-import { Serving } from "./serve/serving.ts";
+import { Serving, servesInPlace } from "./serve/serving.ts";
 import { TieredSource } from "./serve/tiered-source.ts";
 import { checkWhole } from "./serve/whole-check.ts";
 import { settledStage } from "./status/stage.ts";
 import { type State, slipwayErrors } from "./status/state.ts";
 import { isRefusal, StepFailed, step } from "./status/step.ts";
-import { volume } from "./store/files.ts";
 import { StoreSource } from "./store/source.ts";
 import { Store } from "./store/store.ts";
+import { Delivery } from "./target/delivery.ts";
 import { closeCandidates } from "./trust/candidates.ts";
 import { type ContentSet, readContentSet } from "./trust/checks.ts";
 import { type Committed, openCommitted } from "./trust/committed.ts";
@@ -41,6 +41,7 @@ export class BringUp {
 	readonly #state: State;
 	readonly #cache = new FrameCache();
 	readonly #watch: ContentWatch;
+	readonly #delivery: Delivery;
 	readonly #ending = new AbortController();
 	/** Ends the check of the whole files that are served in place. */
 	#checking = new AbortController();
@@ -60,6 +61,7 @@ export class BringUp {
 			this.#settle();
 			this.#runner.repeat();
 		});
+		this.#delivery = new Delivery(config.registry, join(config.store, "state"), state, () => this.#settle());
 		this.#watch = new ContentWatch(config.content, () => {
 			if (state.status.stage !== "ready") void this.run();
 		});
@@ -76,6 +78,7 @@ export class BringUp {
 		this.#ending.abort();
 		this.#checking.abort();
 		await this.#runner.stop();
+		await this.#delivery.stop();
 		this.serving.use(undefined);
 	}
 
@@ -108,7 +111,7 @@ export class BringUp {
 			if (!isShown) state.enter("preflight");
 			if ((!isShown || state.isWrong("boot")) && !(await preflight(this.#config, state))) return;
 			const ledger = await step(this.#state, "trust", () => this.#openLedger());
-			if (await this.#isInPlace()) await this.#serveInPlace(ledger);
+			if (await servesInPlace(this.#config)) await this.#serveInPlace(ledger);
 			else await this.#serveFromStore(ledger);
 			if (state.isWrong("agent")) state.condition("agent"); // what failed the last time has worked
 		} catch (error) {
@@ -128,17 +131,14 @@ export class BringUp {
 		const ledger = await TrustLedger.open(join(store, "state", "trust"), await loadTrust(folder));
 		const before = ledger.trust;
 		await ledger.accept(content).catch(() => undefined);
-		if (ledger.trust !== before) this.serving.show(undefined); // it was proved with the keys of before
+		if (ledger.trust !== before) {
+			this.serving.show(undefined); // it was proved with the keys of before
+			this.#delivery.deliver(undefined);
+		}
 		// Told before anything else is read: what a development key signs may be anybody's.
 		const developmentKey = [...ledger.trust.release.keys.values()].some((key) => key.development);
 		this.#state.update({ developmentKey });
 		return ledger;
-	}
-
-	/** What is copied into memory would be there twice at best. */
-	async #isInPlace(): Promise<boolean> {
-		const { serve, store } = this.#config;
-		return serve === "in-place" || (serve === "auto" && (await volume(store)).kind === "ephemeral");
 	}
 
 	async #serveInPlace(ledger: TrustLedger): Promise<void> {
@@ -280,6 +280,8 @@ export class BringUp {
 		const prove = async () => {
 			await checkWhole(medium, ledger.trust, this.#state, signal);
 			await step(this.#state, "floors", () => ledger.raise(set.release, set.candidates));
+			this.serving.proved(set.release.digest);
+			if (!this.#runner.isRunning) this.#settle();
 		};
 		void prove().catch(async (error) => {
 			if (signal.aborted) return;
@@ -292,6 +294,7 @@ export class BringUp {
 	}
 
 	#settle(): void {
+		this.#delivery.deliver(this.serving.whole);
 		this.#state.enter(settledStage(this.#state.status));
 	}
 }

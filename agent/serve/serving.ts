@@ -1,7 +1,9 @@
+import type { ApplianceConfig } from "../../bundle/appliance.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { BlobSource, Registry } from "../registry/lookup.ts";
 import { holds, type View } from "../registry/view.ts";
 import type { State } from "../status/state.ts";
+import { volume } from "../store/files.ts";
 import type { Medium } from "./medium.ts";
 
 /** What the registry shows, and where its bytes come from. */
@@ -13,12 +15,18 @@ export interface Shown {
 	readonly release: string;
 }
 
+/** Whether content is never copied: what is copied into memory would be there twice at best. */
+export async function servesInPlace({ serve, store }: Pick<ApplianceConfig, "serve" | "store">): Promise<boolean> {
+	return serve === "in-place" || (serve === "auto" && (await volume(store)).kind === "ephemeral");
+}
+
 /** What is served at this moment. Whatever changes in it is told to the state at once, so the two cannot disagree. */
 export class Serving implements Registry {
 	readonly #state: State;
 	readonly #onLost: () => void;
 	#shown: Shown | undefined;
 	#medium: Medium | undefined;
+	#proved: string | undefined;
 	/** Blobs of the view that no source has any more. */
 	readonly #missing = new Set<string>();
 
@@ -37,6 +45,16 @@ export class Serving implements Registry {
 
 	get shown(): Shown | undefined {
 		return this.#shown;
+	}
+
+	/** What is shown, if it is proved as a whole: committed, or served in place and read to its end. */
+	get whole(): Shown | undefined {
+		return this.#shown?.from === "store" || this.#shown?.release === this.#proved ? this.#shown : undefined;
+	}
+
+	/** That release's bundles were read to their ends, and their signatures are right. */
+	proved(release: string): void {
+		this.#proved = release;
 	}
 
 	get missing(): readonly string[] {
