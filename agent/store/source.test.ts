@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
-import { open, writeFile } from "node:fs/promises";
+import { open, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { flip } from "../../test/support/forge.ts";
 import { tempDir } from "../../test/support/temp.ts";
 import { StoreSource } from "./source.ts";
 import type { Store } from "./store.ts";
@@ -69,4 +70,27 @@ test("a client that goes away while it is the one for whom the blob is hashed le
 	await gone.end();
 	expect((await other.more(ALL)).equals(data)).toBe(true);
 	expect(source.busy).toBe(false);
+});
+
+test("who was sent the first bytes of a damaged file is never given the end of the one that replaced it", async () => {
+	const { file, data, digest, source } = await oneBlob(SIZE);
+	await writeFile(file, flip(Buffer.from(data), 10));
+	const first = await take(await source.stream(digest, SIZE, 0, SIZE - 1), 1);
+	const alongside = await take(await source.stream(digest, SIZE, 0, SIZE - 1), 1);
+	await expect(first.more(SIZE)).rejects.toMatchObject({ code: "E_DIGEST_MISMATCH" });
+	await writeFile(`${file}.repaired`, data);
+	await rename(`${file}.repaired`, file);
+	expect((await source.read(digest, SIZE)).equals(data)).toBe(true);
+	await expect(alongside.more(SIZE)).rejects.toMatchObject({ code: "E_IO" });
+});
+
+test.each([1, 100, 300_000, SIZE])("of %d bytes with another digest the last ones are never sent", async (size) => {
+	const { file, data, digest, source } = await oneBlob(size);
+	await writeFile(file, flip(Buffer.from(data), 0));
+	let sent = 0;
+	const pull = async () => {
+		for await (const piece of await source.stream(digest, size, 0, size - 1)) sent += piece.length;
+	};
+	await expect(pull()).rejects.toMatchObject({ code: "E_DIGEST_MISMATCH" });
+	expect(sent).toBeLessThan(size);
 });

@@ -3,7 +3,7 @@ import type { FileHandle } from "node:fs/promises";
 import { parseDigest } from "../../bundle/digest.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { BlobSource } from "../registry/lookup.ts";
-import { type Evidence, evidenceOf } from "./evidence.ts";
+import { type Evidence, evidenceOf, sameEvidence } from "./evidence.ts";
 import { pieces } from "./pieces.ts";
 import type { Store } from "./store.ts";
 
@@ -19,7 +19,8 @@ const HELD = 1 << 18;
 export class StoreSource implements BlobSource {
 	readonly store: Store;
 	readonly #onBad: (digest: string, error: SlipwayError) => void;
-	readonly #checked = new Set<string>();
+	/** Blobs that were found right since the start, in which file. */
+	readonly #checked = new Map<string, Evidence>();
 	readonly #checking = new Map<string, Promise<void>>();
 	/** Blobs that someone's reading is just hashing. */
 	readonly #hashing = new Set<string>();
@@ -131,7 +132,7 @@ export class StoreSource implements BlobSource {
 				hash.update(piece);
 			}
 			if (!matches(hash, digest)) throw await this.condemn(digest, "its bytes have another digest", seen);
-			this.#checked.add(digest);
+			this.#checked.set(digest, seen);
 			if (held !== undefined) yield held;
 		} finally {
 			this.#hashing.delete(digest);
@@ -143,9 +144,14 @@ export class StoreSource implements BlobSource {
 	 * hash would take a core. What they get last waits for the verdict, or for one more reading if that client is slow or gone.
 	 */
 	async *#alongside(handle: FileHandle, digest: string, size: number): AsyncGenerator<Buffer> {
+		const seen = evidenceOf(await handle.stat({ bigint: true }));
 		const last = Math.max(0, size - HELD);
 		yield* this.#part(handle, digest, 0, last);
 		if (!this.#checked.has(digest)) await this.#check(digest, size);
+		// A blob that was repaired meanwhile is right, but what was sent came from the file before.
+		const right = this.#checked.get(digest);
+		if (right === undefined || !sameEvidence(seen, right))
+			throw new SlipwayError("E_IO", `The stored blob ${digest} was replaced while it was being sent.`);
 		yield* this.#part(handle, digest, last, size);
 	}
 }
