@@ -41,7 +41,7 @@ export class TrustLedger {
 
 	/**
 	 * Verifies the kept statements, in order, on top of what is baked into the image.
-	 * Errors: E_STATEMENT (one no longer counts: nothing may be trusted then), E_LIMIT, E_IO.
+	 * Errors: E_STATEMENT (one no longer counts or cannot be read: nothing may be trusted then), those of the file system.
 	 */
 	static async open(folder: string, baked: Trust): Promise<TrustLedger> {
 		const { trust, kept } = await replay(join(folder, "statements"), baked);
@@ -138,7 +138,7 @@ async function replay(folder: string, baked: Trust): Promise<{ trust: Trust; kep
 		return { trust: applyAll(baked, found), kept: new Set(found.map(({ statement }) => statement.number)) };
 	} catch (error) {
 		if (!(error instanceof SlipwayError)) throw error;
-		throw new SlipwayError(error.code, `Of what this box has kept: ${error.message}`, {
+		throw new SlipwayError("E_STATEMENT", `Of what this box has kept: ${error.message}`, {
 			next: `Boot an image of the same vendor, or remove ${folder} and insert a medium with all statements.`,
 			cause: error,
 		});

@@ -1,4 +1,5 @@
 import { verifyEnvelope } from "../../bundle/dsse.ts";
+import { joinSignatures, readFurther } from "../../bundle/further-signatures.ts";
 import { type BundleIndex, PAYLOAD_TYPE } from "../../bundle/index-schema.ts";
 import { openBundle } from "../../bundle/reader.ts";
 import { loadTrust } from "../../bundle/trust.ts";
@@ -19,11 +20,17 @@ export async function bundleInspect(
 	[file]: string[],
 ): Promise<void> {
 	const trust = options.key === undefined ? undefined : await loadTrust(options.key);
+	const further = await readFurther(file as string);
 	let signature: Signature = { checked: false };
 	const bundle = await openBundle(file as string, {
 		authenticate: (payload, envelope) => {
 			if (trust === undefined) return;
-			const { keys, development } = verifyEnvelope(envelope, payload, PAYLOAD_TYPE.bundleIndex, trust.release);
+			const { keys, development } = verifyEnvelope(
+				joinSignatures(envelope, further),
+				payload,
+				PAYLOAD_TYPE.bundleIndex,
+				trust.release,
+			);
 			signature = { checked: true, keys, development };
 		},
 	});
