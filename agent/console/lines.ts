@@ -1,3 +1,4 @@
+import { printable } from "../status/printable.ts";
 import type { Status } from "../status/state.ts";
 
 /**
@@ -12,9 +13,7 @@ export function consoleLines(status: Status): string[] {
 		...(status.addresses.length > 0 ? [`Addresses: ${status.addresses.join(" ")}`] : []),
 		...(status.urls.status === null ? [] : [`Status:    ${status.urls.status}`]),
 		...(status.urls.registry === null ? [] : [`Registry:  ${status.urls.registry}`]),
-		...(status.store.kind === "ephemeral"
-			? ["No data disk: content is served from the medium."]
-			: []),
+		...(status.store.kind === "ephemeral" ? ["No data disk: content is served from the medium."] : []),
 		...(status.developmentKey ? ["Trusts a development key: not for production."] : []),
 		...(status.fips.required ? [status.fips.statement] : []),
 		...(status.mediumCheck === null ? [] : [medium(status.mediumCheck)]),
@@ -30,9 +29,4 @@ function medium(check: NonNullable<Status["mediumCheck"]>): string {
 	return check.done < check.total
 		? `Medium check: ${check.done} of ${check.total} files`
 		: `Medium check: all ${check.total} files are good.`;
-}
-
-/** Terminals obey control characters: only printable ASCII leaves. */
-export function printable(text: string): string {
-	return text.replace(/[^\x20-\x7e]/g, "?");
 }

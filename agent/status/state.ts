@@ -1,5 +1,6 @@
 import type { ApplianceConfig } from "../../bundle/appliance.ts";
 import { type ErrorCode, SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
+import { printable } from "./printable.ts";
 
 /** booting, preflight, verifying, serving, then ready; or degraded (a set is served, something is wrong) or failed. */
 export type Stage = "booting" | "preflight" | "verifying" | "serving" | "ready" | "degraded" | "failed";
@@ -135,7 +136,7 @@ export class State {
 				name: i === 0 ? name : `${name}-${i + 1}`,
 				ok: false,
 				code: e.code,
-				cause: e.message,
+				cause: printable(e.message),
 				next: e.next,
 			}),
 		);
@@ -179,7 +180,7 @@ export class State {
 }
 
 function lastError({ code, message, next }: SlipwayError): NonNullable<Status["lastError"]> {
-	return { code, cause: message, next };
+	return { code, cause: printable(message), next };
 }
 
 /** The errors a person can act on in whatever was thrown; anything else is a defect and becomes E_INTERNAL or E_IO. */

@@ -1,4 +1,4 @@
-import { chmod, readdir, readFile, stat } from "node:fs/promises";
+import { chmod, link, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -87,6 +87,42 @@ test("A30: files of the medium that cannot be read", async () => {
 		await chmod(join(content, file), 0o644);
 		expect([file, status?.stage, ...faults(status!)]).toEqual([file, "failed", "E_IO"]);
 		await agent.stop();
+	}
+});
+
+test("A29: 20,000 files beside the content, and as many that call themselves bundles", async () => {
+	const content = await site.content();
+	const fill = async (end: string) => {
+		for (let i = 0; i < 20_000; i++) await link(site.good.path, join(content, `${i}${end}`));
+	};
+	await fill(".txt");
+	agent = await start({ content });
+	expect((await agent.settled())?.stage).toBe("ready");
+	expect(await agent.peak()).toBeLessThan(MAX_RSS);
+	await agent.stop();
+	await fill(".zst");
+	agent = await start({ content });
+	const status = (await agent.settled())!;
+	expect([status.stage, ...faults(status)]).toEqual(["failed", "E_LIMIT"]);
+	expect(await agent.peak()).toBeLessThan(MAX_RSS);
+});
+
+test("A28: a file's name that a terminal or a browser would obey is shown, and obeyed by neither", async () => {
+	const content = await site.content();
+	const name = "\u001b[2J\u009b31m\u202e<script>alert(1)<|script>&\n.zst";
+	await link(site.good.path, join(content, name));
+	const console = join(await site.folder(), "console");
+	await writeFile(console, "");
+	agent = await start({ content, config: { consoles: [console] } });
+	const { urls, ...status } = (await agent.settled())!;
+	expect(faults(status)).toEqual(["E_UNSIGNED"]);
+	const page = await (await fetch(urls.status!)).text();
+	expect(page).toContain("&lt;script&gt;alert(1)");
+	expect(page).not.toContain("<script");
+	await agent.stop(); // a console is written a moment later
+	for (const text of [agent.output, await readFile(console, "utf8")]) {
+		expect(text).toContain("<script>alert(1)");
+		expect(text).not.toMatch(/[^\x20-\x7e\r\n]/);
 	}
 });
 

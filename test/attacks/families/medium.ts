@@ -1,4 +1,16 @@
-import { copyFile, mkdir, open, readFile, rename, rm, symlink, truncate, unlink, writeFile } from "node:fs/promises";
+import {
+	copyFile,
+	link,
+	mkdir,
+	open,
+	readFile,
+	rename,
+	rm,
+	symlink,
+	truncate,
+	unlink,
+	writeFile,
+} from "node:fs/promises";
 import { basename, join } from "node:path";
 import fc from "fast-check";
 import { lockStore } from "../../../agent/store/lock.ts";
@@ -115,6 +127,31 @@ const a29 = family(
 			return { content };
 		},
 	),
+	variant("one bundle under many names", "E_RELEASE_SET", fc.integer({ min: 1, max: 300 }), async (site, n) => {
+		const content = await site.content();
+		for (const [from, end] of [
+			[site.good.path, "zst"],
+			[site.good.sigPath, "sig.bin"],
+		] as const) {
+			for (let i = 0; i < n; i++) await link(from, join(content, `copy-${i}.${end}`));
+		}
+		return { content };
+	}),
+	variant(
+		"files that are no bundles, with bundles' names",
+		"E_UNSIGNED",
+		fc.integer({ min: 1, max: 300 }),
+		async (site, n) => {
+			const content = await site.content();
+			for (let i = 0; i < n; i++) await writeFile(join(content, `junk-${i}.zst`), "");
+			return { content };
+		},
+	),
+	variant("more of them than are looked at", "E_LIMIT", fc.integer({ min: 1000, max: 1500 }), async (site, n) => {
+		const content = await site.content();
+		for (let i = 0; i < n; i++) await link(site.good.path, join(content, `junk-${i}.zst`));
+		return { content };
+	}),
 	variant("folders in folders, and a way back up", [], fc.integer({ min: 1, max: 30 }), async (site, depth) => {
 		const content = await site.content();
 		const deep = join(content, ...Array<string>(depth).fill("d"));
