@@ -5,7 +5,7 @@ import { furtherName } from "../../bundle/further-signatures.ts";
 import { PAYLOAD_TYPE } from "../../bundle/index-schema.ts";
 import { signatureName } from "../../bundle/signature-file.ts";
 import type { TestSigner } from "../../test/support/bundles.ts";
-import { attacks, inserted, REF, root, smuggle, stranger, vendor } from "./site.fixture.ts";
+import { attacks, inserted, REF, root, smuggle, stranger, vendor } from "../../test/support/trust-site.ts";
 
 /** TUF's ten attacks by name: what is delivered. */
 

@@ -6,7 +6,7 @@ import { furtherName } from "../../bundle/further-signatures.ts";
 import { PAYLOAD_TYPE } from "../../bundle/index-schema.ts";
 import { openBundle } from "../../bundle/reader.ts";
 import { keysOf } from "../../test/support/statements.ts";
-import { attacks, inserted, REF, second, smuggle, stranger, vendor } from "./site.fixture.ts";
+import { attacks, inserted, REF, second, smuggle, stranger, vendor } from "../../test/support/trust-site.ts";
 
 /** TUF's ten attacks by name: what belongs together, who signed it, and when. */
 

@@ -1,18 +1,18 @@
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
+import { State, type Status, slipwayErrors } from "../../agent/status/state.ts";
+import { closeCandidates } from "../../agent/trust/candidates.ts";
+import { readContentSet } from "../../agent/trust/checks.ts";
+import { TrustLedger } from "../../agent/trust/ledger.ts";
 import { signEnvelope } from "../../bundle/dsse.ts";
 import { PAYLOAD_TYPE } from "../../bundle/index-schema.ts";
 import { signatureName } from "../../bundle/signature-file.ts";
 import { loadTrust } from "../../bundle/trust.ts";
-import { type TestBundleOptions, type TestSigner, testSigner } from "../../test/support/bundles.ts";
-import { makeContent, type TestContent } from "../../test/support/content.ts";
-import { TestChain } from "../../test/support/statements.ts";
-import { tempDir } from "../../test/support/temp.ts";
-import { State, type Status, slipwayErrors } from "../status/state.ts";
-import { closeCandidates } from "./candidates.ts";
-import { readContentSet } from "./checks.ts";
-import { TrustLedger } from "./ledger.ts";
+import { type TestBundleOptions, type TestSigner, testSigner } from "./bundles.ts";
+import { makeContent, type TestContent } from "./content.ts";
+import { TestChain } from "./statements.ts";
+import { tempDir } from "./temp.ts";
 
 /** For the tests of the ten attacks of The Update Framework (specification 1.0, section 1.5.2) on checks 1 to 9 of checks.ts. */
 
