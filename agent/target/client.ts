@@ -136,9 +136,10 @@ export class TargetClient {
 	}
 }
 
-async function readCa(file: string): Promise<string> {
+/** The authority in that file, besides the well-known ones, which take a while to load. */
+async function readCa(file: string): Promise<string[]> {
 	const pem = await readFile(file, "utf8").catch(() => "");
-	if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
+	if (pem.includes("-----BEGIN CERTIFICATE-----")) return [...(await import("node:tls")).rootCertificates, pem];
 	throw new SlipwayError("E_REGISTRY_UNREACHABLE", `registry.ca names ${file}, which is no PEM certificate.`, {
 		next: "Put the certificate of the target's authority there.",
 	});

@@ -3,7 +3,7 @@ import type { ApplianceConfig } from "../../bundle/appliance.ts";
 import type { BlobSource } from "../registry/lookup.ts";
 import type { View } from "../registry/view.ts";
 import { type State, slipwayErrors } from "../status/state.ts";
-import { pushToTarget, type TargetProgress } from "./push.ts";
+import type { TargetProgress } from "./push.ts";
 
 /** Pause after a push that failed: the site's registry, or its owner, needs time. */
 const PAUSE_MS = 30_000;
@@ -71,6 +71,7 @@ export class Delivery {
 
 	async #push(target: string, set: () => Deliverable, signal: AbortSignal): Promise<void> {
 		const onProgress = (progress: TargetProgress) => this.#state.update({ progress });
+		const { pushToTarget } = await import("./push.ts"); // not needed on most boxes
 		const push = { config: this.#config, folder: this.#folder, onProgress, signal };
 		while (!signal.aborted) {
 			try {

@@ -1,6 +1,5 @@
 import http, { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import https from "node:https";
-import { rootCertificates } from "node:tls";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { MAX_MANIFEST } from "../../bundle/oci.ts";
 import { Transient } from "./retry.ts";
@@ -30,9 +29,9 @@ export class Wire {
 	readonly #secure: https.Agent;
 	readonly #signal: AbortSignal;
 
-	/** `ca`: PEM of an authority that is trusted besides the well-known ones. */
-	constructor(ca: string | undefined, signal: AbortSignal) {
-		this.#secure = new https.Agent({ keepAlive: true, ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }) });
+	/** `ca`: PEM of the authorities that are trusted; default the well-known ones. */
+	constructor(ca: string[] | undefined, signal: AbortSignal) {
+		this.#secure = new https.Agent({ keepAlive: true, ...(ca === undefined ? {} : { ca }) });
 		this.#signal = signal;
 	}
 
