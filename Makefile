@@ -4,7 +4,7 @@
 # the package archive again; FUZZ_RUNS, FUZZ_SEED and RACES for `test` (docs/testing.md); JSON=1 for JSON.
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: iso bundle boot test crash-full check bench list clean docs help
+.PHONY: iso bundle boot test crash-full mutants check bench list clean docs help
 
 VARIABLES := BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE REGISTRY_AUTH_FILE REGISTRY_CA SOURCE_DATE_EPOCH FUZZ_RUNS FUZZ_SEED RACES
 export $(VARIABLES)
@@ -46,6 +46,11 @@ crash-full: ## Replay 12,500 power cuts instead of the 1,600 of `test` (CRASH_SE
 	@scripts/bootstrap
 	@scripts/setup test
 	$(AS_ROOT) env CRASH_ROUNDS=5 CRASH_STATES=1250 $(if $(CRASH_SEED),CRASH_SEED=$(call quote,$(CRASH_SEED))) $(VITEST) --project crash power-cuts
+
+mutants: ## Take each piece of safety code away, see its test go red, and write docs/mutants.md
+	@scripts/bootstrap
+	@scripts/setup test
+	@$(AS_ROOT) $(NODE) scripts/mutants.ts
 
 check: ## Check types, style, unused code, generated pages and house rules
 	@scripts/bootstrap

@@ -4,14 +4,24 @@ import { join } from "node:path";
 import { pae } from "../../bundle/dsse.ts";
 import { filesBelow } from "./store-contents.ts";
 
-/** What must hold in a store after a cut. */
+/** What the agent had said by some moment, and nothing may undo. */
+export interface Had {
+	/** Of the committed release; 0: there was none. */
+	readonly sequence: number;
+	readonly floors: Readonly<Record<string, number>>;
+	/** Statements taken in. */
+	readonly statements: number;
+}
+export const HAD_NOTHING: Had = { sequence: 0, floors: {}, statements: 0 };
+
+/** What must hold in a store. */
 export interface Expected {
 	/** PEM of the key that signs releases and indexes. */
 	readonly publicKey: string;
-	/** The least sequence of the committed release; 0: there need be none. */
-	readonly sequence: number;
+	/** What must be there at least. */
+	readonly had: Had;
 	/** A blob that is damaged through no fault of the agent. */
-	readonly damaged: string | undefined;
+	readonly damaged?: string | undefined;
 }
 
 interface Descriptor {
@@ -23,7 +33,7 @@ interface Index {
 	readonly blobs: readonly Descriptor[];
 	readonly names: readonly { readonly digest: string; readonly absent: readonly string[] }[];
 }
-interface CatalogSet {
+export interface CatalogSet {
 	readonly release: string;
 	readonly bundles: readonly string[];
 	readonly blobs: Record<string, readonly [size: number, inode: string, ctime: string]>;
@@ -43,17 +53,47 @@ export function faultsOf(store: string, expected: Expected): string[] {
 	const good = intactBlobs(folder, expected, faults);
 	const text = readIfThere(join(folder, "catalog.json"));
 	if (text === undefined) {
-		if (expected.sequence > 0) faults.push(`I2: release ${expected.sequence} was committed, and there is no catalog`);
+		if (expected.had.sequence > 0)
+			faults.push(`I2: release ${expected.had.sequence} was committed, and there is no catalog`);
 	} else {
 		const catalog = parse(text.toString(), "I5: catalog.json", faults) as CatalogSet | undefined;
 		for (let set = catalog; set !== undefined; set = set.previous) checkSet(folder, set, good, expected, faults);
 		const sequence = catalog === undefined ? 0 : releaseOf(folder, catalog, expected, faults)?.sequence;
-		if (sequence !== undefined && sequence < expected.sequence)
-			faults.push(`I2: release ${expected.sequence} was committed, and the catalog has ${sequence}`);
+		if (sequence !== undefined && sequence < expected.had.sequence)
+			faults.push(`I2: release ${expected.had.sequence} was committed, and the catalog has ${sequence}`);
 	}
+	checkTrust(store, expected.had, faults);
 	const garbage = [...filesBelow(join(folder, "ingest")), ...filesBelow(store).filter((f) => f.endsWith(".new"))];
 	if (garbage.length > MAX_GARBAGE) faults.push(`I7: ${garbage.length} unfinished files`);
 	return faults;
+}
+
+/** I4, I5: floors and statements are whole, and none is lost or lower than it had been. */
+function checkTrust(store: string, had: Had, faults: string[]): void {
+	try {
+		const now = floorsOf(store);
+		for (const [key, sequence] of Object.entries(had.floors)) {
+			if ((now[key] ?? 0) < sequence) faults.push(`I4: the floor "${key}" was ${sequence} and is ${now[key]}`);
+		}
+	} catch (error) {
+		faults.push(`I5: the floors cannot be read: ${(error as Error).message}`);
+	}
+	const names = filesBelow(join(store, "state/trust/statements")).filter((name) => name.endsWith(".dsse.json"));
+	if (names.length < had.statements)
+		faults.push(`I2: ${had.statements} statements were taken in, ${names.length} are there`);
+	for (const name of names) {
+		const text = readFileSync(join(store, "state/trust/statements", name), "utf8");
+		parse(text, `I5: the statement ${name}`, faults);
+	}
+}
+
+/** The floors as they stand in the store; none when there is no such file. Throws when it is damaged. */
+export function floorsOf(store: string): Record<string, number> {
+	const [json, sum] = (readIfThere(join(store, "state/trust/floors.json"))?.toString() ?? "").split("\n");
+	if (!json) return {};
+	if (sha256(Buffer.from(json)) !== sum) throw new Error("their sum is wrong");
+	const { floors } = JSON.parse(json) as { floors: [key: string, sequence: number, digest: string | null][] };
+	return Object.fromEntries(floors);
 }
 
 /** The blobs that stand under their final names, each with bytes that hash to it: I1. */
@@ -156,7 +196,7 @@ function isSigned(envelope: Buffer, payload: Buffer, { publicKey }: Expected): b
 	);
 }
 
-function blobPath(folder: string, digest: string): string {
+export function blobPath(folder: string, digest: string): string {
 	const [algorithm, hex] = digest.split(":") as [string, string];
 	return join(folder, "blobs", algorithm, hex.slice(0, 2), hex);
 }

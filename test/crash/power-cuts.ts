@@ -1,24 +1,22 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startAgent } from "../../agent/agent.ts";
 import { applianceConfig } from "../../bundle/appliance.ts";
 import { BlockLog } from "./block-log.ts";
-import { faultsOf } from "./check.ts";
+import { type Expected, faultsOf, HAD_NOTHING } from "./check.ts";
 import { type FsType, LoggedDisk, mount, unmount } from "./disk.ts";
 import { Random } from "./random.ts";
 import { type CrashState, planStates, StateBuilder } from "./states.ts";
 import { differences, storeContents } from "./store-contents.ts";
-import { agentConfig, type Phase, runWorkload } from "./workload.ts";
+import { agentConfig, runWorkload, type Workload } from "./workload.ts";
 
 /** A logged run of the agent: with its log it gives the same states again. */
-export interface Run {
+export interface Run extends Workload {
 	readonly fs: FsType;
 	readonly seed: number;
 	readonly states: number;
 	readonly folder: string;
-	readonly publicKey: string;
-	readonly phases: readonly Phase[];
 }
 
 export interface Report {
@@ -36,11 +34,9 @@ const RERUN_EVERY = 25;
 /** Runs the agent through its life on a logged disk in `folder`, an empty folder in memory, and notes what it said when. */
 export async function record(folder: string, fs: FsType, seed: number, states: number): Promise<Run> {
 	const disk = await LoggedDisk.start(fs, folder);
-	const { trust, phases } = await runWorkload(disk, folder, seed);
+	const workload = await runWorkload(disk, folder, seed);
 	await disk.stop();
-	const run = { fs, seed, states, folder, publicKey: readFileSync(trust, "utf8"), phases };
-	writeFileSync(join(folder, "run.json"), JSON.stringify(run));
-	return run;
+	return { fs, seed, states, folder, ...workload };
 }
 
 /** Rebuilds the states of a run (or the one of that number), mounts each without a repair by hand, and checks the invariants. */
@@ -80,10 +76,10 @@ async function check(run: Run, state: CrashState, image: string, rerun: boolean)
 }
 
 /** What was acknowledged before the cut must be there; what the test itself has spoilt and nobody has repaired yet need not. */
-function expectedAt({ phases, publicKey }: Run, cut: number) {
-	const sequence = phases.findLast((phase) => phase.acknowledged <= cut)?.sequence ?? 0;
+function expectedAt({ phases, publicKey }: Run, cut: number): Expected {
+	const had = phases.findLast((phase) => phase.acknowledged <= cut)?.had ?? HAD_NOTHING;
 	const spoilt = phases.find((phase) => phase.damaged && phase.damaged.from <= cut && cut < phase.acknowledged);
-	return { publicKey, sequence, damaged: spoilt?.damaged?.digest };
+	return { publicKey, had, damaged: spoilt?.damaged?.digest };
 }
 
 /** I6: with the content that was there at the time of the cut, the agent comes to the store that it came to without the cut. */

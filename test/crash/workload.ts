@@ -3,25 +3,28 @@ import { closeSync, fsyncSync, mkdirSync, openSync, readSync, writeFileSync, wri
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { State } from "../../agent/status/state.ts";
-import { type TestSigner, testSigner } from "../support/bundles.ts";
-import { makeContent, type TestContent } from "../support/content.ts";
+import type { TestContent } from "../support/content.ts";
 import { freePort } from "../support/registry.ts";
+import { floorsOf, type Had } from "./check.ts";
 import type { LoggedDisk } from "./disk.ts";
+import { makeScene } from "./scene.ts";
 import { storeContents } from "./store-contents.ts";
 
 const SLIPWAY = resolve(import.meta.dirname, "../../slipway");
 const READY_MS = 60_000;
+/** Many small blobs, since it is the steps between them that a cut can hit. */
+const SIZE = { images: 16, layers: [300, 9_000], large: [700_000, 5_000] };
 
 /** What the agent did between two counts of the log, and what it had said by the end. */
 export interface Phase {
 	readonly name: string;
-	/** The content release that was there, and its folder in the run's. */
-	readonly sequence: number;
+	/** The folder, in the run's, of the content that was there. */
 	readonly content: string;
 	/** Entries in the log when the agent started. */
 	readonly from: number;
 	/** Entries in the log when its status had said `ready`: what it stands for must outlive any later cut. */
 	readonly acknowledged: number;
+	readonly had: Had;
 	/** What is in the store then. */
 	readonly contents: Record<string, string>;
 	/** A blob that the test itself spoilt; `from` is after that. */
@@ -29,7 +32,7 @@ export interface Phase {
 }
 
 export interface Workload {
-	readonly trust: string;
+	readonly publicKey: string;
 	readonly phases: readonly Phase[];
 }
 
@@ -38,7 +41,7 @@ export interface Workload {
  * test notes lie elsewhere. The agent is killed as soon as it says `ready`, with no chance to tidy up.
  */
 export async function runWorkload(disk: LoggedDisk, folder: string, seed: number): Promise<Workload> {
-	const contents = await makeContents(join(folder, "content"), seed);
+	const { releases, statements, publicKey } = await makeScene(join(folder, "content"), String(seed), SIZE);
 	const phases: Phase[] = [];
 	const step = async (name: string, content: TestContent, damaged?: Phase["damaged"]) => {
 		const from = await disk.count();
@@ -49,9 +52,10 @@ export async function runWorkload(disk: LoggedDisk, folder: string, seed: number
 		const acknowledged = await disk.count();
 		const contents = storeContents(config.store);
 		const { sequence } = content.release;
-		phases.push({ name, sequence, content: dir, from, acknowledged, contents, ...(damaged ? { damaged } : {}) });
+		const had = { sequence, floors: floorsOf(config.store), statements: statements[sequence - 1]! };
+		phases.push({ name, content: dir, from, acknowledged, had, contents, ...(damaged ? { damaged } : {}) });
 	};
-	const [first, second, third] = contents as [TestContent, TestContent, TestContent];
+	const [first, second, third] = releases as [TestContent, TestContent, TestContent];
 	await step("first load", first);
 	await step("restart", first);
 	await step("upgrade", second);
@@ -61,57 +65,20 @@ export async function runWorkload(disk: LoggedDisk, folder: string, seed: number
 	spoil(join(disk.mountpoint, "store/store/blobs", digest.slice(0, 6), digest.slice(7, 9), digest.slice(7)));
 	await step("repair", third, { digest, from });
 	await step("restart after the repair", third);
-	return { trust: first.config().trust, phases };
+	return { publicKey, phases };
 }
 
 /** The agent's configuration in a run's folder, with the content of a phase. */
 export function agentConfig(content: string, folder: string) {
 	return {
 		content: join(folder, content, "content"),
-		trust: join(folder, content, "trust.pem"),
+		trust: join(folder, "content", "trust"),
 		store: join(folder, "mnt", "store"),
 		run: join(folder, "run"),
 		serve: "store",
 		scrub: { everyHours: 0 },
 		network: { registryPort: 0, statusPort: 0 },
 	};
-}
-
-/** Three releases of two bundles. Many small blobs, since it is the steps between them that a cut can hit; some are shared. */
-async function makeContents(folder: string, seed: number): Promise<TestContent[]> {
-	const signer = testSigner();
-	const made: TestContent[] = [];
-	for (const sequence of [1, 2, 3])
-		made.push(await makeRelease(join(folder, String(sequence)), seed, sequence, signer));
-	return made;
-}
-
-async function makeRelease(dir: string, seed: number, sequence: number, signer: TestSigner): Promise<TestContent> {
-	const version = `${sequence}.0.0`;
-	const refs = (name: string, from: number, count: number) =>
-		Array.from({ length: count }, (_, i) => `example.com/${name}/image-${from + i}:1`);
-	const content = await makeContent(
-		dir,
-		[
-			// Ten of sixteen images are those of the release before.
-			{
-				seed: `${seed}`,
-				refs: refs("apps", 6 * sequence, 16),
-				layers: [300, 9_000],
-				input: { name: "apps", version, sequence },
-			},
-			{
-				seed: `${seed}-${sequence}`,
-				refs: refs("base", 0, 2),
-				layers: [700_000, 5_000],
-				input: { name: "base", version, sequence },
-			},
-		],
-		signer,
-	);
-	const release = { ...content.release, version, sequence };
-	await content.writeRelease(release);
-	return { ...content, release };
 }
 
 type Status = Pick<State["status"], "stage" | "release" | "progress">;
