@@ -1,5 +1,6 @@
-import { createServer as createHttp, type Server, type ServerOptions } from "node:http";
+import { createServer as createHttp, type Server, type ServerOptions, type ServerResponse } from "node:http";
 import { createServer as createHttps, Server as HttpsServer } from "node:https";
+import type { Socket } from "node:net";
 import Fastify, { type FastifyInstance } from "fastify";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { Certificate } from "../tls/certificate.ts";
@@ -49,7 +50,8 @@ export function createApp(options: AppOptions): FastifyInstance {
 		rewriteUrl: (request) => options.rewriteUrl?.(request.url ?? "/") ?? request.url ?? "/",
 		clientErrorHandler: (error, socket) => {
 			// Whoever has not spoken HTTP, a TLS handshake that timed out say, would never take an answer.
-			if (!/^HPE_|^ERR_HTTP_/.test(error.code ?? "")) return void socket.destroy();
+			// And what comes behind a request must not put an answer of its own into the answer that is on its way.
+			if (!/^HPE_|^ERR_HTTP_/.test(error.code ?? "") || isAnswering(socket)) return void socket.destroy();
 			const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
 			if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 		},
@@ -75,6 +77,12 @@ export function createApp(options: AppOptions): FastifyInstance {
 		}
 	});
 	return app;
+}
+
+/** The way Node's own handler of such errors tells. */
+function isAnswering(socket: Socket): boolean {
+	const { _httpMessage: answer } = socket as Socket & { _httpMessage?: ServerResponse | null };
+	return answer?.headersSent === true;
 }
 
 function tlsOptions(tls: Certificate) {

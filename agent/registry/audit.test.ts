@@ -81,7 +81,7 @@ test("a pull that is cut short is told as such, with the bytes that went out", a
 	const sent = request({ host: "127.0.0.1", port, path }, (response) => response.once("data", () => sent.destroy()));
 	sent.on("error", () => undefined).end();
 	await expect.poll(() => seen.length).toBe(1);
-	expect(seen[0]).toMatchObject({ status: 200, complete: false, digest: big.digest });
+	expect(seen[0]).toMatchObject({ from: "127.0.0.1", status: 200, complete: false, digest: big.digest });
 	expect(seen[0]!.bytes).toBeGreaterThan(0);
 	expect(seen[0]!.bytes).toBeLessThan(big.size);
 });

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { printable } from "../status/printable.ts";
 import { type Route, repositoryName } from "./lookup.ts";
 import { bytesSent } from "./send.ts";
 
@@ -32,23 +33,25 @@ const KIND = /^\/v2\/:name\/(manifest|blob)s\/:reference$/;
 export function auditPulls(app: FastifyInstance, log: PullLog): void {
 	app.addHook<Route>("onRequest", async (request, reply) => {
 		const kind = KIND.exec(request.routeOptions.url ?? "")?.[1];
-		if (kind !== undefined) reply.raw.once("close", () => log.record(describe(kind, request, reply)));
+		if (kind === undefined) return;
+		const from = request.ip.replace(/^::ffff:/, ""); // a closed connection need not know it any more
+		reply.raw.once("close", () => log.record(describe(from, kind, request, reply)));
 	});
 }
 
-function describe(kind: string, request: FastifyRequest<Route>, reply: FastifyReply): Pull {
+function describe(from: string, kind: string, request: FastifyRequest<Route>, reply: FastifyReply): Pull {
 	const { raw } = reply;
 	const { name, reference } = request.params;
 	const complete = raw.writableFinished;
 	const digest = reply.getHeader("docker-content-digest");
 	const whole = request.method === "HEAD" ? 0 : Number(reply.getHeader("content-length") ?? 0);
 	return {
-		from: request.ip.replace(/^::ffff:/, ""),
-		agent: printable(request.headers["user-agent"] ?? "", 120),
+		from,
+		agent: cut(request.headers["user-agent"] ?? "", 120),
 		method: request.method,
 		kind,
-		name: printable(nameIn(name, request.query.ns), 255),
-		reference: printable(reference, 140),
+		name: cut(nameIn(name, request.query.ns), 255),
+		reference: cut(reference, 140),
 		digest: typeof digest === "string" ? digest : null,
 		status: raw.statusCode,
 		bytes: complete ? whole : bytesSent(raw),
@@ -64,6 +67,6 @@ function nameIn(name: string, ns: Route["Querystring"][string]): string {
 	}
 }
 
-function printable(text: string, most: number): string {
-	return text.replace(/[^\x20-\x7e]/g, "?").slice(0, most);
+function cut(text: string, most: number): string {
+	return printable(text).slice(0, most);
 }
