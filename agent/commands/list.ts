@@ -3,6 +3,7 @@ import { containerdConfigCommand } from "./containerd-config.ts";
 import { fsckCommand } from "./fsck.ts";
 import { gcCommand } from "./gc.ts";
 import { inventoryCommand } from "./inventory.ts";
+import { rollbackCommand } from "./rollback.ts";
 import { scrubCommand } from "./scrub.ts";
 import { statusCommand } from "./status.ts";
 
@@ -13,5 +14,6 @@ export const COMMANDS: readonly Command[] = [
 	gcCommand,
 	scrubCommand,
 	inventoryCommand,
+	rollbackCommand,
 	containerdConfigCommand,
 ];

@@ -9,6 +9,7 @@ import { authenticateIndex } from "../../bundle/verify.ts";
 import { buildView } from "../registry/build-view.ts";
 import type { BlobSource } from "../registry/lookup.ts";
 import type { View } from "../registry/view.ts";
+import type { CommittedSet } from "../store/catalog.ts";
 import type { Store } from "../store/store.ts";
 import { checkFitness } from "./fitness.ts";
 import { checkRoot, type SignedRelease } from "./release.ts";
@@ -22,7 +23,7 @@ export interface Committed {
 /**
  * The committed set, proved anew: the signed release and indexes that the catalog points to are verified with the keys of
  * today, and every blob must be there as it was recorded. So neither the catalog nor the disk alone can make a name visible.
- * Undefined when nothing is committed. Errors: those of verification and checkFitness, E_BLOB_MISSING, E_DENIED, E_RELEASE_SET,
+ * Undefined when nothing is committed. `catalog` may be the kept previous set instead. Errors: those of verification and checkFitness, E_BLOB_MISSING, E_DENIED, E_RELEASE_SET,
  * E_RELEASE_ROOT.
  */
 export async function openCommitted(
@@ -31,8 +32,8 @@ export async function openCommitted(
 	trust: Trust,
 	config: Pick<ApplianceConfig, "arch" | "fips">,
 	rootId: string | null,
+	catalog: CommittedSet | undefined = store.catalog,
 ): Promise<Committed | undefined> {
-	const catalog = store.catalog;
 	if (catalog === undefined) return undefined;
 	const bytes = await store.readSigned(`${catalog.release}.release.json`);
 	const release = { ...readRelease(bytes, trust.release), bytes };
