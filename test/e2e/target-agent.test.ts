@@ -172,7 +172,7 @@ test("served in place, it is sent when the whole files are verified, and a bad s
 	await until(await start(good, "in-place", { serve: "in-place" }), isReady);
 	expect((await tagsIn("in-place", good)).size).toBe(1);
 
-	const bad = await contentOf(await registry.authFile(), { layers: [3 * MIB] });
+	const bad = await contentOf(await registry.authFile(), { layers: [200 * MIB], compressible: true }); // a while to read
 	const [bundle] = bad.bundles;
 	const signature = await readFile(bundle!.sigPath);
 	const other = (await makeContent(await tempDir(), [{}], bad.signer)).bundles[0]!;
