@@ -82,7 +82,8 @@ test("data before names, names before folders, everything before the catalog", a
 		if (renamed !== commit) expect([to, renamed < commit && folder < commit]).toEqual([to, true]);
 	}
 	// A new folder is itself an entry that must last: the store's own ones, and those for digests' prefixes.
-	for (const parent of [join(store, ".."), store, join(store, "blobs"), join(store, "blobs", "sha256")]) {
+	const floors = join(store, "..", "state"); // which holds `trust/`, where the floors are
+	for (const parent of [join(store, ".."), store, join(store, "blobs"), join(store, "blobs", "sha256"), floors]) {
 		const synced = at({ what: "sync", path: parent });
 		expect([parent, synced >= 0 && synced < commit]).toEqual([parent, true]);
 	}

@@ -17,7 +17,7 @@ export async function syncFolder(path: string): Promise<void> {
  * new ones for good.
  */
 export async function replaceFile(path: string, data: string | Uint8Array, mode = 0o644): Promise<void> {
-	await mkdir(dirname(path), { recursive: true });
+	await makeFolder(dirname(path));
 	const handle = await open(`${path}.new`, "w", mode);
 	try {
 		await handle.writeFile(data);
@@ -27,6 +27,12 @@ export async function replaceFile(path: string, data: string | Uint8Array, mode 
 	}
 	await rename(`${path}.new`, path);
 	await syncFolder(dirname(path));
+}
+
+/** Makes a folder and those that lead to it, each durable in its own. */
+async function makeFolder(path: string): Promise<void> {
+	const first = await mkdir(path, { recursive: true });
+	for (let at = path; first !== undefined && at.length >= first.length; at = dirname(at)) await syncFolder(dirname(at));
 }
 
 /** Linux magic numbers of file systems whose content does not outlive the power: tmpfs, ramfs, overlayfs (on a live root). */

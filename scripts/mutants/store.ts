@@ -48,6 +48,13 @@ export const STORE: readonly Mutant[] = [
 		...DURABLE,
 	},
 	{
+		guards: "a folder that is new is durable in its own",
+		file: "agent/store/files.ts",
+		find: "at = dirname(at)) await syncFolder(dirname(at));",
+		put: "at = dirname(at));",
+		...DURABLE,
+	},
+	{
 		guards: "a replaced file's name is durable",
 		file: "agent/store/files.ts",
 		find: "	await syncFolder(dirname(path));",

@@ -12,10 +12,13 @@ export function filesBelow(folder: string): string[] {
 
 /**
  * All that a store means: its files and their digests. Of the catalog only the sets count, since what the blobs' files look
- * like (inode, time) differs from one disk to the next. What is in quarantine, and when the last scrub was, is history.
+ * like (inode, time) differs from one disk to the next; and so says the journal. What is in quarantine, and when the last
+ * scrub was, is history.
  */
 export function storeContents(store: string): Record<string, string> {
-	const files = filesBelow(store).filter((file) => !/^(store\/quarantine\/|state\/scrub\.json$)/.test(file));
+	const files = filesBelow(store).filter(
+		(file) => !/^(store\/quarantine\/|store\/journal$|state\/scrub\.json$)/.test(file),
+	);
 	return Object.fromEntries(
 		files.map((file) => {
 			const bytes = readFileSync(join(store, file));
