@@ -12,8 +12,13 @@ export class TieredSource implements BlobSource {
 		this.#bundles = bundles;
 	}
 
+	/** Documents come out of the bundles as long as they can: their few frames are at hand, while the disk is busy with the load. */
 	async read(digest: string, size: number): Promise<Buffer> {
-		return (await this.#pick(digest, size)).read(digest, size);
+		if (!this.#bundles.has(digest)) return this.#store.read(digest, size);
+		return this.#bundles.read(digest, size).catch(async (error) => {
+			if (await this.#store.has(digest, size)) return this.#store.read(digest, size);
+			throw error;
+		});
 	}
 
 	async stream(digest: string, size: number, start: number, end: number): Promise<AsyncIterable<Buffer>> {
