@@ -1,4 +1,4 @@
-import { type DetachedEnvelope, MAX_SIGNATURES, parseDetachedEnvelope } from "./dsse.ts";
+import { type DetachedEnvelope, parseDetachedEnvelope } from "./dsse.ts";
 import { SlipwayError } from "./errors.ts";
 import { readSmall } from "./read.ts";
 
@@ -16,7 +16,10 @@ export async function readFurther(bundle: string): Promise<DetachedEnvelope | un
 	return bytes === undefined ? undefined : parseDetachedEnvelope(bytes);
 }
 
-/** Both envelopes' signatures as one; what stands in both counts once. Errors: E_SIG_CONTEXT, E_LIMIT. */
+/**
+ * Both envelopes' signatures as one; what stands in both counts once. How many there may be is checked where they are verified.
+ * Errors: E_SIG_CONTEXT.
+ */
 export function joinSignatures(own: DetachedEnvelope, further: DetachedEnvelope | undefined): DetachedEnvelope {
 	if (further === undefined) return own;
 	if (further.payloadType !== own.payloadType) {
@@ -26,9 +29,5 @@ export function joinSignatures(own: DetachedEnvelope, further: DetachedEnvelope 
 	const signatures = [...own.signatures, ...further.signatures].filter(
 		({ keyid, sig }) => seen.size !== seen.add(`${keyid} ${sig}`).size,
 	);
-	if (signatures.length <= MAX_SIGNATURES) return { ...own, signatures };
-	throw new SlipwayError(
-		"E_LIMIT",
-		`The index has ${signatures.length} signatures with the further ones; ${MAX_SIGNATURES} are allowed.`,
-	);
+	return { ...own, signatures };
 }

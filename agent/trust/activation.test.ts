@@ -7,6 +7,7 @@ import { PAYLOAD_TYPE } from "../../bundle/index-schema.ts";
 import { openBundle } from "../../bundle/reader.ts";
 import { testSigner } from "../../test/support/bundles.ts";
 import { makeContent, type TestContent } from "../../test/support/content.ts";
+import { TestChain } from "../../test/support/statements.ts";
 import { tempDir } from "../../test/support/temp.ts";
 import { type Agent, startAgent } from "../agent.ts";
 import { Store } from "../store/store.ts";
@@ -78,6 +79,25 @@ test("damaged floors: the committed set serves, nothing else is taken; lost ones
 test("in place floors rise too, once the whole files are proved", async () => {
 	expect(await boot(home, { serve: "in-place" })).toEqual(["ready", [], home.release.sequence]);
 	await expect.poll(floors, { timeout: 20_000 }).toContain(home.bundles[0]!.indexDigest);
+});
+
+test("a medium that denies what is committed is heard, though its own content is no good", async () => {
+	const root = testSigner();
+	const trust = join(home.dir, "trust");
+	await mkdir(trust);
+	for (const [name, { publicKeyPem }] of Object.entries({ release: signer, root }))
+		await writeFile(join(trust, `${name}.pem`), publicKeyPem);
+	const role = (file: string) => ({ threshold: 1, keys: [{ file }] });
+	const json = { format: 1, release: role("release.pem"), root: role("root.pem") };
+	await writeFile(join(trust, "trust.json"), JSON.stringify(json));
+	expect(await boot(home, { trust })).toEqual(["ready", [], home.release.sequence]);
+	const next = await medium();
+	await rm(join(next.content, "release.dsse.json"));
+	expect(await boot(next, { trust })).toEqual(["degraded", ["E_MEDIA"], home.release.sequence]);
+	const chain = new TestChain(root);
+	await chain.add("deny", { indexes: [home.bundles[0]!.indexDigest] });
+	await chain.write(next.content);
+	expect(await boot(next, { trust })).toEqual(["failed", ["E_DENIED", "E_MEDIA"], null]);
 });
 
 test("a kept statement that no longer counts stops everything, with the way out", async () => {

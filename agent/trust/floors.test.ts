@@ -218,6 +218,18 @@ describe("a floor reset", () => {
 		}
 	});
 
+	test("has no second effect when another statement comes", async () => {
+		const ledger = await boxWith(release(9), []);
+		await reset(3);
+		await chain.write(content);
+		await ledger.accept(content);
+		await ledger.raise(release(7), []);
+		await chain.add("deny", { keys: [id(1)] });
+		await chain.write(content);
+		expect(await ledger.accept(content)).toBe(1);
+		for (const box of [ledger, await open()]) expect(faults(box, release(6), [])).toEqual(["E_ROLLBACK"]);
+	});
+
 	test("never raises a floor, and touches no other", async () => {
 		const ledger = await boxWith(release(5), [bundle(5), bundle(5, { name: "extra" })]);
 		await reset(8);
