@@ -88,7 +88,7 @@ function explain(error: unknown, image: string): unknown {
 	if (/unauthorized|authentication required|denied|invalid username\/password|40[13]/i.test(cause)) {
 		return new SlipwayError("E_REGISTRY_AUTH", `The registry refused to give ${image}: ${cause}`);
 	}
-	if (/manifest unknown|name unknown|not found|404/i.test(cause)) {
+	if (/manifest unknown|name unknown|not found|\b404\b/i.test(cause)) {
 		return new SlipwayError("E_PACK", `The registry has no ${image}: ${cause}`);
 	}
 	if (/x509|certificate|tls|dial tcp|connection|no such host|timeout|EOF|gave HTTP response/i.test(cause)) {
