@@ -85,7 +85,7 @@ function explain(error: unknown, image: string): unknown {
 	if (!(error instanceof SlipwayError) || error.code !== "E_TOOL_FAILED") return error;
 	const last = error.message.trim().split("\n").at(-1) ?? "";
 	const cause = last.replace(/^time="[^"]*" level=\w+ msg=/, "");
-	if (/unauthorized|authentication required|denied|invalid username\/password|40[13]/i.test(cause)) {
+	if (/unauthorized|authentication required|denied|invalid username\/password|\b40[13]\b/i.test(cause)) {
 		return new SlipwayError("E_REGISTRY_AUTH", `The registry refused to give ${image}: ${cause}`);
 	}
 	if (/manifest unknown|name unknown|not found|\b404\b/i.test(cause)) {
