@@ -37,7 +37,7 @@ async function take(pieces: AsyncIterable<Buffer>, most = ALL) {
 		return Buffer.concat(parts);
 	};
 	await more(most);
-	return { more, end: () => iterator.return?.() };
+	return { more, got: () => size, end: () => iterator.return?.() };
 }
 
 test("whoever asks while the blob is hashed for another gets the same bytes, and does not wait for a slow client", async () => {
@@ -60,6 +60,7 @@ test.each([0, 1_500_000, SIZE - 1])("of a blob with a wrong byte at %d nobody ev
 	const ends = await Promise.allSettled(Array.from({ length: 20 }, other));
 	for (const end of ends) expect(end).toMatchObject({ status: "rejected", reason: { code: "E_DIGEST_MISMATCH" } });
 	await expect(slow.more(ALL)).rejects.toMatchObject({ code: "E_DIGEST_MISMATCH" });
+	expect(slow.got()).toBeLessThan(SIZE);
 	expect(new Set(told)).toEqual(new Set(["E_DIGEST_MISMATCH"]));
 });
 
