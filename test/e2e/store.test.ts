@@ -30,7 +30,7 @@ afterAll(() => agent.end());
 
 const openStore = () => Store.open(join(content.dir, "store", "store"));
 const settle = (stage: string) =>
-	expect.poll(async () => (await agent.status())?.stage, { timeout: 120_000, interval: 500 }).toBe(stage);
+	expect.poll(async () => (await agent.status())?.stage, { timeout: 600_000, interval: 500 }).toBe(stage);
 
 /** Asks for every small blob; gives how many answers came whole, after checking that each of these is right. */
 async function pullAll(): Promise<number> {
@@ -122,7 +122,7 @@ test("the scrub finds what rotted while the medium is there, and it is loaded ag
 	const { exitCode, stdout } = await agent.ask("scrub");
 	expect([exitCode, stdout]).toEqual([0, expect.stringContaining("Under way")]);
 	const last = async () => (await agent.status())?.scrub.last;
-	await expect.poll(last, { timeout: 180_000, interval: 500 }).toMatchObject({ bad: 500 });
+	await expect.poll(last, { timeout: 600_000, interval: 500 }).toMatchObject({ bad: 500 });
 	await settle("ready");
 	expect(await pullAll()).toBe(500);
 	await agent.end("SIGTERM");
