@@ -81,3 +81,8 @@ export async function fill(fd: FileHandle, offset: number, buffers: readonly Buf
 		rest = skipBytes(rest, bytesRead);
 	}
 }
+
+/** Whether a file call failed for want of descriptors or because of the disk: nothing is said about what would be there. */
+export function isTrouble(cause: unknown): boolean {
+	return ["EIO", "EMFILE", "ENFILE"].includes((cause as NodeJS.ErrnoException | undefined)?.code ?? "");
+}

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { trustFile } from "./appliance.ts";
 import type { Role } from "./dsse.ts";
 import { SlipwayError } from "./errors.ts";
+import { isTrouble } from "./read.ts";
 import { makeRole, parseRoleKey, type RoleKey } from "./role.ts";
 import { readStatementFolder } from "./statement-folder.ts";
 import { applyAll, type KnownStatement, refuseSharedKeys } from "./statements.ts";
@@ -88,7 +89,6 @@ async function read(file: string): Promise<Buffer> {
 
 /** What is there and cannot be read just now is no fault of whoever wrote the configuration. */
 function refuseBrokenDisk(cause: unknown, path: string): void {
-	const { code, message } = cause as NodeJS.ErrnoException;
-	if (code === "EIO" || code === "EMFILE" || code === "ENFILE")
-		throw new SlipwayError("E_IO", `The trust store ${path} cannot be read: ${message}.`, { cause });
+	if (!isTrouble(cause)) return;
+	throw new SlipwayError("E_IO", `The trust store ${path} cannot be read: ${(cause as Error).message}.`, { cause });
 }

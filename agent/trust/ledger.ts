@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
+import { isTrouble } from "../../bundle/read.ts";
 import { readStatementFolder, statementFile } from "../../bundle/statement-folder.ts";
 import { applyAll, applyStatement, type KnownStatement, newStatements } from "../../bundle/statements.ts";
 import type { Trust } from "../../bundle/trust.ts";
@@ -137,7 +138,7 @@ async function replay(folder: string, baked: Trust): Promise<{ trust: Trust; kep
 		const found = await readStatementFolder(folder);
 		return { trust: applyAll(baked, found), kept: new Set(found.map(({ statement }) => statement.number)) };
 	} catch (error) {
-		if (!(error instanceof SlipwayError)) throw error;
+		if (!(error instanceof SlipwayError) || isTrouble(error.cause)) throw error; // says nothing about what was kept
 		throw new SlipwayError("E_STATEMENT", `Of what this box has kept: ${error.message}`, {
 			next: `Boot an image of the same vendor, or remove ${folder} and insert a medium with all statements.`,
 			cause: error,
