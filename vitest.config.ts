@@ -22,6 +22,7 @@ export default defineConfig({
 				test: {
 					name: "attacks",
 					include: ["test/attacks/**/*.test.ts"],
+					maxWorkers: 2,
 					// What a box may use is asserted, so garbage must not be left lying about as it is with 24 GiB to spare.
 					execArgv: ["--max-semi-space-size=4", "--max-old-space-size=160"],
 					testTimeout: 5 * 60_000,
