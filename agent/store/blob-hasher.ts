@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { SlipwayError } from "../../bundle/errors.ts";
 
 /** To the thread: hash that file up to `to`; with `finish`, then answer and forget it. */
 interface Order {
@@ -57,7 +58,7 @@ export class BlobHasher {
 			const waiting = this.#waiting.get(file);
 			this.#waiting.delete(file);
 			if (hex !== undefined) waiting?.resolve(hex);
-			else waiting?.reject(new Error(error));
+			else waiting?.reject(new SlipwayError("E_IO", `What was just written cannot be read again: ${error}.`));
 		});
 		worker.on("error", (error) => this.#fail(error));
 		worker.on("exit", () => this.#fail(new Error("the hashing thread ended early")));

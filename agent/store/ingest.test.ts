@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { sha256Hex } from "../../bundle/digest.ts";
 import { tempDir } from "../../test/support/temp.ts";
+import { BlobHasher } from "./blob-hasher.ts";
 import { Ingest } from "./ingest.ts";
 import { Store } from "./store.ts";
 
@@ -16,4 +17,12 @@ test("a file that somebody put in a blob's way is not written to", async () => {
 	await expect(ingest.write(`sha256:${sha256Hex(data)}`, [data])).rejects.toMatchObject({ code: "EEXIST" });
 	await ingest.close();
 	expect(await readFile(outside, "utf8")).toBe("not ours");
+});
+
+test("bytes that cannot be read back are the disk's fault", async () => {
+	const hasher = new BlobHasher();
+	const { advance, end } = hasher.follow(99_999, "sha256"); // no such descriptor
+	advance(10);
+	await expect(end()).rejects.toMatchObject({ code: "E_IO" });
+	await hasher.stop();
 });
