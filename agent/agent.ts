@@ -15,7 +15,7 @@ import { AuditFile } from "./registry/audit-file.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { writeStatusFile } from "./status/file.ts";
 import { createStatus } from "./status/server.ts";
-import { State, slipwayErrors } from "./status/state.ts";
+import { State } from "./status/state.ts";
 import { volume } from "./store/files.ts";
 import { lockStore } from "./store/lock.ts";
 import { Scrub } from "./store/scrub.ts";
@@ -75,9 +75,10 @@ async function openEndpoints(config: ApplianceConfig, state: State, bringUp: Bri
 
 	const options = { tls, hosts: () => hosts };
 	const status = createStatus(state, () => tls, { ...options, maxConnections: STATUS_CONNECTIONS });
-	const audit = await AuditFile.open(join(config.store, "audit"), config.audit, (error) =>
-		state.condition("audit", ...(error === undefined ? [] : slipwayErrors(error))),
-	);
+	const audit = await AuditFile.open(join(config.store, "audit"), config.audit, (error) => {
+		if (error === undefined) state.condition("audit");
+		else state.warn("audit", "W_AUDIT", `The record of pulls cannot be written: ${error.code ?? error.message}.`);
+	});
 	const registry = createRegistry(bringUp.serving, { ...options, maxConnections: REGISTRY_CONNECTIONS, audit });
 	closers.push(
 		() => audit.close(),

@@ -211,6 +211,11 @@ const TABLE = {
 		"The previous release that the store keeps is damaged",
 		"Nothing to do for what is served; going back to it needs its medium.",
 	],
+	W_AUDIT: [
+		0,
+		"Pulls are served but not recorded",
+		"Free space on the data disk or replace it; the record then goes on, with the number of pulls that it lacks.",
+	],
 	W_TARGET: [
 		0,
 		"The content is being loaded into the target registry",

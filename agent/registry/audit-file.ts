@@ -27,7 +27,7 @@ const FLUSH_AT = MAX_WAITING / 4;
 export class AuditFile implements PullLog {
 	readonly #folder: string;
 	readonly #limits: AuditLimits;
-	readonly #onFault: (error?: Error) => void;
+	readonly #onFault: (error?: NodeJS.ErrnoException) => void;
 	#waiting: string[] = [];
 	#bytes = 0;
 	#dropped = 0;
@@ -36,14 +36,18 @@ export class AuditFile implements PullLog {
 	#writing: Promise<void> | undefined;
 	#faulty = false;
 
-	private constructor(folder: string, limits: AuditLimits, onFault: (error?: Error) => void) {
+	private constructor(folder: string, limits: AuditLimits, onFault: (error?: NodeJS.ErrnoException) => void) {
 		this.#folder = folder;
 		this.#limits = limits;
 		this.#onFault = onFault;
 	}
 
 	/** Goes on after what the folder holds. `onFault` is told of the first failed write, and, without an error, of recovery. */
-	static async open(folder: string, limits: AuditLimits, onFault: (error?: Error) => void): Promise<AuditFile> {
+	static async open(
+		folder: string,
+		limits: AuditLimits,
+		onFault: (error?: NodeJS.ErrnoException) => void,
+	): Promise<AuditFile> {
 		const file = new AuditFile(folder, limits, onFault);
 		file.#seq = (await file.#lastSeq(0)) ?? (await file.#lastSeq(1)) ?? 0;
 		return file;
@@ -97,12 +101,12 @@ export class AuditFile implements PullLog {
 			this.#told();
 		} catch (error) {
 			this.#waiting = [...lines, ...this.#waiting];
-			this.#told(error as Error);
+			this.#told(error as NodeJS.ErrnoException);
 		}
 	}
 
 	/** A change is told once; what was dropped meanwhile is noted when it is over. */
-	#told(error?: Error): void {
+	#told(error?: NodeJS.ErrnoException): void {
 		if (this.#faulty !== (error !== undefined)) this.#onFault(error);
 		this.#faulty = error !== undefined;
 		if (error !== undefined || this.#dropped === 0) return;
