@@ -98,10 +98,11 @@ export async function decodeParts(
 	return [out];
 }
 
-/** As decodeParts, in one piece. */
+/** As decodeParts, in one piece of its own. */
 export async function decodeFrame(...frame: Parameters<typeof decodeParts>): Promise<Buffer> {
 	const parts = await decodeParts(...frame);
-	return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+	const isOwn = parts.length === 1 && parts[0]!.buffer !== frame[0].buffer;
+	return isOwn ? parts[0]! : Buffer.concat(parts);
 }
 
 /** Checks a frame's bytes against its record, in the thread pool: a large frame must not stop the event loop. Errors: E_FRAME. */
