@@ -11,8 +11,6 @@ import { assertGoing, checkSkipped, type DataOptions, verifyData } from "./verif
 import { verifyNames } from "./verify-names.ts";
 import { hashWholeFile } from "./whole-file.ts";
 
-export { verifyNames } from "./verify-names.ts";
-
 export interface VerifyOptions extends DataOptions {
 	/** Bytes of the file that are done, and its size. What it returns is waited for: so others can be let go first. */
 	readonly onProgress?: (done: number, total: number) => void | Promise<void>;
