@@ -11,6 +11,7 @@ import { run } from "../tools/run.ts";
 import { checkBox } from "./check.ts";
 import { findRelease } from "./find-release.ts";
 import { unpackImage } from "./image-root.ts";
+import { checkPulledMedium } from "./medium.ts";
 import { get, pin } from "./pinned.ts";
 import { clean, readSerial } from "./serial.ts";
 import { waitReady } from "./wait.ts";
@@ -195,6 +196,48 @@ test("whatever goes wrong while a box is looked over is a failed check, not the 
 	expect(known.status).toMatchObject({ buildId: "b" });
 	expect(known.checks.find((one) => one.name === "build id")).toMatchObject({ ok: false });
 	expect(known.checks.at(-1)).toMatchObject({ name: "image", ok: false });
+});
+
+test("the stick is pulled out, the box has to say so, and it is put back; a box with a store is asked while it is out", async () => {
+	onTestFinished(() => {
+		[status, ready] = ["x", 200];
+	});
+	const did: string[] = [];
+	const say = (servedFrom: string, code: string | null) => {
+		const facts = { version: "1", buildId: "b", rootId: "r", developmentKey: false, bundles: [], servedFrom };
+		const conditions = [{ name: "medium", ok: code === null, code, cause: "its device has vanished" }];
+		const fips = { required: false, active: false, proofs: [] };
+		status = JSON.stringify({ stage: "ready", ...facts, conditions, fips });
+		ready = code === null ? 200 : 503;
+	};
+	const guest = {
+		pullMedium: async () => {
+			did.push("pulled");
+			if (did.length === 1) say("medium", "E_MEDIUM_GONE");
+		},
+		insertMedium: async () => {
+			did.push("inserted");
+			say("medium", null);
+		},
+	};
+	const box = (await pin(port, sha256))!;
+	const look = async (work: string) => {
+		const request = { run, folder: dir, manifest: { bundles: [], fips: null } as never, work };
+		return checkPulledMedium({ ...request, guest, status: box, registry: { port: 1, tlsSha256: sha256 } });
+	};
+	say("medium", null);
+	const inPlace = await look(await mkdtemp(join(dir, "pulled-")));
+	expect(inPlace.map((one) => [one.name, one.ok])).toEqual([
+		["medium pulled out", true],
+		["medium put back", true],
+		["medium put back: image", false], // there is none in this release
+	]);
+	expect(inPlace[0]!.detail).toContain("not ready: E_MEDIUM_GONE its device has vanished");
+	expect(did).toEqual(["pulled", "inserted"]);
+	say("store", null);
+	const stored = await look(await mkdtemp(join(dir, "stored-")));
+	expect(stored.map((one) => one.name)).toEqual(["without the medium: image"]);
+	expect(did).toEqual(["pulled", "inserted", "pulled"]);
 });
 
 test("no ISO of a profile is told with the command that builds one", async () => {
