@@ -229,6 +229,11 @@ describe("callers", () => {
 		await expect(verifyBundle(good.path, good.trust, { onBlob: fails })).rejects.toThrow("disk full");
 		const signal = AbortSignal.abort();
 		await expect(verifyBundle(good.path, good.trust, { signal })).rejects.toMatchObject({ code: "E_INTERRUPTED" });
+		// While only the hash of the whole file is missing.
+		const late = new AbortController();
+		const onProgress = (done: number) => void (done === good.index.dataLength && late.abort());
+		const stopped = verifyBundle(good.path, good.trust, { signal: late.signal, onProgress });
+		await expect(stopped).rejects.toMatchObject({ code: "E_INTERRUPTED" });
 	});
 
 	test("a file that is written to meanwhile, or replaced by name, does not pass", async () => {
