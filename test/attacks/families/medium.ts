@@ -178,7 +178,7 @@ const a29 = family(
 
 const a30 = family(
 	"A30",
-	"a disk that is full or cannot be written to (every call's failure: `make crash`)",
+	"a disk that is full or cannot be written to (every call's failure: the project `crash`)",
 	variant("no room", "E_NO_SPACE", fc.integer({ min: 64, max: 30_000 }), async (site, kib) => ({
 		content: await site.content(),
 		store: await site.mount(`size=${kib}k`),
