@@ -7,6 +7,7 @@ import {
 	applyAll,
 	applyStatement,
 	MAX_STATEMENT,
+	MAX_STATEMENTS,
 	makeStatement,
 	newStatements,
 	parseStatement,
@@ -158,6 +159,12 @@ test("size and signatures have limits; another kind of document does not pass fo
 	expect(() => applyStatement(baked, item)).not.toThrow();
 	const bytes = await many;
 	expect(() => parseStatement(bytes)).toThrow(code("E_LIMIT"));
+	const full = { ...baked, statements: Array(MAX_STATEMENTS).fill(item) };
+	const further = await new TestChain(r1).make("deny", deny, [r1], {
+		number: MAX_STATEMENTS + 1,
+		previous: item.digest,
+	});
+	expect(() => applyStatement(full, further)).toThrow(code("E_LIMIT"));
 	const typed = await signEnvelope(PAYLOAD_TYPE.contentRelease, item.payload, r1);
 	const wrong = parseStatement(Buffer.from(JSON.stringify(typed)));
 	expect(() => applyStatement(baked, wrong)).toThrow(code("E_STATEMENT", "type"));

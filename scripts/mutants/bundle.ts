@@ -56,7 +56,7 @@ export const BUNDLE: readonly Mutant[] = [
 		find: "if (!encodeSeekTable(index.frames, indexFrameSize).equals(tail.seekTable)) {",
 		put: "if (indexFrameSize < 0) {",
 		test: "bundle/verify.test.ts",
-		name: "two frames exchanged",
+		name: "one flipped bit in any byte is refused by the signed index alone",
 	},
 	{
 		guards: "no bytes between the frames and the index",
@@ -211,8 +211,8 @@ export const BUNDLE: readonly Mutant[] = [
 	{
 		guards: "the nesting of image indexes",
 		file: "bundle/closure.ts",
-		find: "if (depth > MAX_NESTING) throw tooDeep();\n		level",
-		put: "level",
+		find: "if (depth > MAX_NESTING) throw tooDeep();\n			if (!add",
+		put: "if (!add",
 		test: "bundle/closure.test.ts",
 		name: "a long chain is too deep",
 	},
