@@ -206,17 +206,8 @@ test("errors on the command line: code, place, next step and exit code, no stack
 		stderr: expect.stringMatching(/^E_USAGE: .*\n {2}Next: /),
 	});
 
-	await start(content);
-	await expect
-		.poll(
-			() =>
-				readFile(join(content.dir, "run/status.json"), "utf8").then(
-					(t) => t.length,
-					() => 0,
-				),
-			{ timeout: 30_000 },
-		)
-		.toBeGreaterThan(0);
+	const { status } = await start(content);
+	await ready(status); // or the second would be the first
 	await expect
 		.poll(async () => (await fail("--config", join(content.dir, "agent.json"))).stderr, { timeout: 30_000 })
 		.toMatch(/^E_BUSY: /);

@@ -9,7 +9,7 @@ import { tempDir } from "../support/temp.ts";
 
 const CLIENTS = 50;
 /** Bytes of the layers of each of the images: enough that a load is still going on when the first clients have a blob. */
-const LAYERS = [10_000_000, 3_000_000, 100_000];
+const LAYERS = [8_000_000, 2_000_000, 100_000];
 
 test("50 clients pull every blob through a load, a kill -9 and a restart: no wrong byte, and each gets all", async () => {
 	const dir = await tempDir();
