@@ -2,23 +2,16 @@ import { join } from "node:path";
 import type { ApplianceConfig } from "../bundle/appliance.ts";
 import { SlipwayError } from "../bundle/errors.ts";
 import { loadTrust } from "../bundle/trust.ts";
-import { openAuthentic } from "../bundle/verify.ts";
-import { verifyNames } from "../bundle/verify-names.ts";
 import { sameSet, tellRelease } from "./load/content-set.ts";
 import type { KernelLine } from "./load/kernel.ts";
 import { loadSet } from "./load/load.ts";
 import { checkSpace } from "./load/space.ts";
 import { preflight } from "./preflight/preflight.ts";
-import { buildView } from "./registry/build-view.ts";
-import type { BlobSource } from "./registry/lookup.ts";
 import { Runner } from "./runner.ts";
-import { BundleSource } from "./serve/bundle-source.ts";
 import { ContentWatch } from "./serve/content-watch.ts";
-import { FrameCache } from "./serve/frame-cache.ts";
-import { Medium } from "./serve/medium.ts";
+import { InPlace } from "./serve/in-place.ts";
 import { Serving, servesInPlace } from "./serve/serving.ts";
 import { TieredSource } from "./serve/tiered-source.ts";
-import { checkWhole } from "./serve/whole-check.ts";
 import { settledStage } from "./status/stage.ts";
 import { type State, slipwayErrors } from "./status/state.ts";
 import { isRefusal, StepFailed, step } from "./status/step.ts";
@@ -40,12 +33,10 @@ export class BringUp {
 	readonly #config: ApplianceConfig;
 	readonly #kernel: KernelLine;
 	readonly #state: State;
-	readonly #cache = new FrameCache();
+	readonly #inPlace: InPlace;
 	readonly #watch: ContentWatch;
 	readonly #delivery: Delivery;
 	readonly #ending = new AbortController();
-	/** Ends the check of the whole files that are served in place. */
-	#checking = new AbortController();
 	#source: Promise<StoreSource> | undefined;
 	/** Lost blobs are loaded again as often as it takes: the medium may be back. */
 	readonly #runner = new Runner(
@@ -58,9 +49,12 @@ export class BringUp {
 		this.#kernel = kernel;
 		this.#state = state;
 		this.serving = new Serving(state, () => {
-			if (this.#runner.isRunning) return; // when it has ended, another one follows
-			this.#settle();
-			this.#runner.repeat();
+			this.#changed();
+			this.#runner.repeat(); // or, if a run is under way, when it has ended
+		});
+		this.#inPlace = new InPlace(this.serving, state, {
+			onChange: () => this.#changed(),
+			onBack: () => void this.run(),
 		});
 		this.#delivery = new Delivery(config.registry, join(config.store, "state"), state, () => this.#settle());
 		this.#watch = new ContentWatch(config.content, () => {
@@ -77,7 +71,7 @@ export class BringUp {
 	async stop(): Promise<void> {
 		this.#watch.stop();
 		this.#ending.abort();
-		this.#checking.abort();
+		this.#inPlace.stop();
 		await this.#runner.stop();
 		await this.#delivery.stop();
 		this.serving.use(undefined);
@@ -147,15 +141,15 @@ export class BringUp {
 		const set = await step(this.#state, "content", () =>
 			readContentSet(this.#config, this.#kernel, ledger, this.#state),
 		);
-		const medium = await this.#open(set, ledger);
+		const medium = await this.#inPlace.open(set, ledger);
 		try {
-			await step(this.#state, "load", () => this.#showMedium(set, this.#bundleSource(medium), "in-place"));
+			await step(this.#state, "load", () => this.#inPlace.show(set, this.#inPlace.source(medium), "in-place"));
 		} catch (error) {
 			medium.close();
 			throw error;
 		}
 		this.serving.use(medium);
-		this.#checkInBackground(medium, set, ledger);
+		this.#inPlace.prove(medium, set, ledger);
 	}
 
 	async #serveFromStore(ledger: TrustLedger): Promise<void> {
@@ -186,7 +180,7 @@ export class BringUp {
 	async #load(set: ContentSet, committed: Committed | undefined, ledger: TrustLedger): Promise<void> {
 		const source = await this.source();
 		const { store } = source;
-		const medium = await this.#open(set, ledger);
+		const medium = await this.#inPlace.open(set, ledger);
 		// What is shown from a medium is shown from this one from now on.
 		const before = this.serving.shown?.from === "store" ? this.serving.shown : undefined;
 		try {
@@ -194,8 +188,8 @@ export class BringUp {
 				const indexes = set.candidates.map((candidate) => candidate.index);
 				const wanted = indexes.flatMap((index) => index.blobs);
 				await store.sweep(wanted.map((blob) => blob.digest));
-				const blobs = new TieredSource(source, this.#bundleSource(medium));
-				if (before === undefined) await this.#showMedium(set, blobs, "pending");
+				const blobs = new TieredSource(source, this.#inPlace.source(medium));
+				if (before === undefined) await this.#inPlace.show(set, blobs, "pending");
 				else if (before.release === set.release.digest) this.serving.show({ ...before, blobs }); // lost blobs come from it
 				this.serving.use(medium);
 				this.#state.enter("serving");
@@ -214,7 +208,7 @@ export class BringUp {
 			const shown = this.serving.shown;
 			if (before === undefined && shown !== undefined && !isRefusal(error)) {
 				tellRelease(this.#state, set.release, set.candidates, "in-place"); // no room, say
-				this.#checkInBackground(medium, set, ledger);
+				this.#inPlace.prove(medium, set, ledger);
 			} else {
 				this.serving.show(before);
 				this.serving.use(medium.gone && medium); // one that was pulled out is waited for
@@ -223,37 +217,6 @@ export class BringUp {
 			}
 			throw error;
 		}
-	}
-
-	#bundleSource(medium: Medium): BundleSource {
-		return new BundleSource(medium, (digest, error) => this.serving.lost(digest, error));
-	}
-
-	#open({ candidates }: ContentSet, ledger: TrustLedger): Promise<Medium> {
-		return Medium.of(
-			candidates.map((candidate) => candidate.bundle),
-			{
-				cache: this.#cache,
-				reopen: (path) => openAuthentic(path, ledger.trust),
-				onChange: (error) => {
-					this.serving.mediumChanged();
-					if (error === undefined) void this.run();
-					else if (!this.#runner.isRunning) this.#settle();
-				},
-			},
-		);
-	}
-
-	/** Shows the set's names: their closures are known to be whole from the signed indexes and the manifests. */
-	async #showMedium(set: ContentSet, blobs: BlobSource, to: "pending" | "in-place"): Promise<void> {
-		const found = this.serving.missing;
-		for (const { bundle } of set.candidates) await verifyNames(bundle);
-		const view = await buildView(
-			set.candidates.flatMap(({ index }) => index.names),
-			blobs,
-		);
-		this.serving.show({ view, blobs, from: "medium", release: set.release.digest }, found);
-		tellRelease(this.#state, set.release, set.candidates, to);
 	}
 
 	/** Proves the committed set anew, if there is one, and serves it. */
@@ -272,26 +235,9 @@ export class BringUp {
 		tellRelease(this.#state, release, bundles, "committed");
 	}
 
-	/** What is served in place and does not prove itself as a whole is served no more. */
-	#checkInBackground(medium: Medium, set: ContentSet, ledger: TrustLedger): void {
-		this.#checking.abort();
-		const checking = new AbortController();
-		this.#checking = checking;
-		const { signal } = checking;
-		const prove = async () => {
-			await checkWhole(medium, ledger.trust, this.#state, signal);
-			await step(this.#state, "floors", () => ledger.raise(set.release, set.candidates));
-			this.serving.proved(set.release.digest);
-			if (!this.#runner.isRunning) this.#settle();
-		};
-		void prove().catch(async (error) => {
-			if (signal.aborted) return;
-			if (!isRefusal(error)) return void (await medium.check());
-			this.serving.show(undefined);
-			this.serving.use(undefined);
-			this.#state.condition("wholeFileVerified", ...slipwayErrors(error));
-			this.#settle();
-		});
+	/** Something under way tells its own stage, but not `ready` while it lasts. */
+	#changed(): void {
+		if (!this.#runner.isRunning || this.#state.status.stage === "ready") this.#settle();
 	}
 
 	#settle(): void {
