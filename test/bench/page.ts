@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { cpus, loadavg, totalmem } from "node:os";
 import { giveToCaller } from "../../builder/signing/caller.ts";
@@ -47,5 +48,7 @@ function machine(): string {
 	const cpu = cpus();
 	const memory = Math.round(totalmem() / 2 ** 30);
 	const load = (loadavg()[0] ?? 0).toFixed(1);
-	return `${cpu.length} × ${cpu[0]?.model ?? "unknown CPU"}, ${memory} GiB, Node ${process.version}, load ${load} at the end`;
+	const nice = Number(/nice (-?\d+)/.exec(readFileSync("/proc/self/autogroup", "utf8"))?.[1] ?? 0);
+	const priority = nice === 0 ? "" : `, at priority ${nice} (autogroup)`;
+	return `${cpu.length} × ${cpu[0]?.model ?? "unknown CPU"}, ${memory} GiB, Node ${process.version}, load ${load} at the end${priority}`;
 }
