@@ -1,4 +1,3 @@
-import { Readable } from "node:stream";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { BlobSource } from "../registry/lookup.ts";
 import { holdBack } from "./hold-back.ts";
@@ -29,19 +28,19 @@ export class BundleSource implements BlobSource {
 		return Buffer.concat(parts);
 	}
 
-	async stream(digest: string, size: number, start: number, end: number): Promise<Readable> {
-		if (end < start) return Readable.from([]);
-		// Before the answer's head is sent, what is known to fail fails with a status of its own.
-		if (this.#medium.gone !== undefined) throw this.#medium.gone;
-		const isWhole = start === 0 && end === size - 1;
-		const parts = isWhole ? this.#whole(digest, size) : this.#parts(digest, start, end + 1);
-		return Readable.from(parts, { objectMode: false, highWaterMark: 1 });
+	async stream(digest: string, size: number, start: number, end: number): Promise<AsyncIterable<Buffer>> {
+		return start === 0 && end === size - 1 ? this.#whole(digest, size) : this.#parts(digest, start, end + 1);
 	}
 
 	async *#whole(digest: string, size: number): AsyncGenerator<Buffer> {
 		const parts = this.#parts(digest, 0, size);
 		if (this.#checked.has(digest)) return yield* parts;
-		yield* holdBack(digest, size, parts);
+		try {
+			yield* holdBack(digest, size, parts);
+		} catch (error) {
+			if (error instanceof SlipwayError && error.code === "E_DIGEST_MISMATCH") this.#onBad(digest, error);
+			throw error;
+		}
 		this.#checked.add(digest);
 	}
 
