@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
-import { BufferPool } from "./buffers.ts";
 import { type Digest, parseDigest, sha256Hex } from "./digest.ts";
 import { type DetachedEnvelope, parseDetachedEnvelope } from "./dsse.ts";
 import { SlipwayError } from "./errors.ts";
@@ -9,7 +8,6 @@ import { parseIndex } from "./index-check.ts";
 import type { BundleIndex } from "./index-schema.ts";
 import { openRegular, type RegularFile, readExactly } from "./read.ts";
 import { inRegion, region } from "./regions.ts";
-import { SLOT_BUFFER } from "./slots.ts";
 import { encodeSeekTable, readTail, type Tail } from "./tail.ts";
 
 /** An open bundle whose structure is sound. Whether to trust it is verify.ts's question. */
@@ -139,18 +137,8 @@ export function readCompressed(bundle: Bundle, i: number, room?: Buffer): Promis
  * authenticated index the bytes are authentic. Errors: E_FRAME, E_TRUNCATED, E_IO.
  */
 export async function readFrame(bundle: Bundle, i: number): Promise<Buffer> {
-	const { offset, size } = bundle.dataRegion(i);
-	const room = size > ROOM ? Buffer.allocUnsafeSlow(size) : rooms.take();
-	try {
-		return await decodeFrame(await readCompressed(bundle, i, room), bundle.index.frames[i]!, i, offset);
-	} finally {
-		if (room.length === ROOM) rooms.give(room);
-	}
+	return decodeFrame(await readCompressed(bundle, i), bundle.index.frames[i]!, i, bundle.dataRegion(i).offset);
 }
-
-/** For frames of the writer's size. Whoever serves bundles in place reads many: fresh buffers would wait for the collector. */
-const ROOM = SLOT_BUFFER;
-const rooms = new BufferPool(ROOM);
 
 /** As readFrame, in pieces that may be views of `room`, which must hold the compressed size. */
 export async function readParts(bundle: Bundle, i: number, room: Buffer): Promise<readonly Buffer[]> {

@@ -24,7 +24,7 @@ export class BundleSource implements BlobSource {
 
 	async read(digest: string, size: number): Promise<Buffer> {
 		const parts: Buffer[] = [];
-		for await (const part of this.#whole(digest, size)) parts.push(part);
+		for await (const part of this.#whole(digest, size)) parts.push(Buffer.from(part));
 		return Buffer.concat(parts);
 	}
 
@@ -54,18 +54,34 @@ export class BundleSource implements BlobSource {
 		const found = medium.find(digest);
 		if (found === undefined) throw new SlipwayError("E_BLOB_MISSING", `No bundle holds ${digest}.`);
 		const { bundle, blob } = found;
-		const { frameAt, index } = medium.bundles[bundle]!;
+		const { frameAt } = medium.bundles[bundle]!;
+		const end = blob.tarOffset + to;
 		try {
-			for (let at = blob.tarOffset + from; at < blob.tarOffset + to; ) {
+			for (let at = blob.tarOffset + from; at < end; ) {
 				const { frame, start } = frameAt(at);
-				const plain = await medium.frame(bundle, frame);
-				const stop = Math.min(start + index.frames[frame]![1], blob.tarOffset + to);
-				yield plain.subarray(at - start, stop - start);
-				at = stop;
+				const { parts, release } = await medium.frame(bundle, frame);
+				try {
+					for (const piece of within(parts, at - start, end - start)) {
+						at += piece.length;
+						yield piece;
+					}
+				} finally {
+					release();
+				}
 			}
 		} catch (error) {
 			if (error instanceof SlipwayError && error.code === "E_FRAME") this.#onBad(digest, error);
 			throw error;
 		}
+	}
+}
+
+/** Bytes `from` up to `to` of the parts taken as one. */
+function* within(parts: readonly Buffer[], from: number, to: number): Generator<Buffer> {
+	let at = 0;
+	for (const part of parts) {
+		const piece = part.subarray(Math.max(0, from - at), Math.max(0, to - at));
+		at += part.length;
+		if (piece.length > 0) yield piece;
 	}
 }

@@ -9,17 +9,16 @@ import { SlipwayError } from "../../bundle/errors.ts";
 export async function* holdBack(digest: string, size: number, parts: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
 	const { algorithm, hex } = parseDigest(digest);
 	const hash = createHash(algorithm);
-	let held: Buffer | undefined;
 	let seen = 0;
+	const check = () => {
+		if (seen === size && hash.digest("hex") === hex) return;
+		throw new SlipwayError("E_DIGEST_MISMATCH", `The bytes of ${digest} have another digest, or not ${size} bytes.`);
+	};
 	for await (const part of parts) {
-		if (held !== undefined) yield held;
-		held = part;
 		hash.update(part);
 		seen += part.length;
-		if (seen > size) break;
+		if (seen >= size) check(); // this is the last one
+		yield part;
 	}
-	if (seen !== size || hash.digest("hex") !== hex) {
-		throw new SlipwayError("E_DIGEST_MISMATCH", `The bytes of ${digest} have another digest, or not ${size} bytes.`);
-	}
-	if (held !== undefined) yield held;
+	if (seen < size || size === 0) check();
 }

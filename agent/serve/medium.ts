@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import type { Digest } from "../../bundle/digest.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
-import { readFrame } from "../../bundle/reader.ts";
+import { readFrame, readParts } from "../../bundle/reader.ts";
 import type { AuthenticBundle } from "../../bundle/verify.ts";
 import { deviceFolder } from "../store/files.ts";
-import type { FrameCache } from "./frame-cache.ts";
+import type { Frame, FrameCache } from "./frame-cache.ts";
 
 const LOOK_MS = 2_000;
 /** Between the last word of a closed medium and the closing of its files: who has just asked for a blob starts to read now. */
@@ -66,12 +66,12 @@ export class Medium {
 		return undefined;
 	}
 
-	/** The plain bytes of a frame. Errors: E_MEDIUM_GONE, and E_FRAME when its bytes are wrong. */
-	async frame(bundle: number, i: number): Promise<Buffer> {
+	/** A frame, to be released. Errors: E_MEDIUM_GONE, and E_FRAME when its bytes are wrong. */
+	async frame(bundle: number, i: number): Promise<Frame> {
 		if (this.#gone !== undefined) throw this.#gone;
 		const from = this.#bundles[bundle]!;
 		return this.#options.cache
-			.get(`${from.indexDigest} ${i}`, () => readFrame(from, i))
+			.get(`${from.indexDigest} ${i}`, from.dataRegion(i).size, (room) => readParts(from, i, room))
 			.catch((error) => {
 				if (error instanceof SlipwayError && error.code === "E_FRAME") throw error;
 				if (from !== this.#bundles[bundle]) return this.frame(bundle, i); // it was opened again meanwhile
