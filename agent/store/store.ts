@@ -42,7 +42,7 @@ export class Store {
 	/** Opens or makes the store and sweeps what an interrupted load left behind. Errors: of files. */
 	static async open(folder: string): Promise<Store> {
 		const store = new Store(folder);
-		await rm(join(folder, "ingest"), { recursive: true, force: true });
+		for (const left of ["ingest", "catalog.json.new"]) await rm(join(folder, left), { recursive: true, force: true });
 		for (const name of ["ingest", "signed", "blobs/sha256", "blobs/sha512"]) {
 			await mkdir(join(folder, name), { recursive: true, mode: 0o700 });
 		}

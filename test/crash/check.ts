@@ -20,8 +20,8 @@ export interface Expected {
 	readonly publicKey: string;
 	/** What must be there at least. */
 	readonly had: Had;
-	/** A blob that is damaged through no fault of the agent. */
-	readonly damaged?: string | undefined;
+	/** Blobs that are damaged through no fault of the agent. */
+	readonly damaged?: readonly string[];
 }
 
 interface Descriptor {
@@ -104,7 +104,7 @@ function intactBlobs(folder: string, expected: Expected, faults: string[]): Map<
 		const bytes = readFileSync(join(folder, "blobs", file));
 		const found = createHash(algorithm).update(bytes).digest("hex");
 		if (found === hex && hex.startsWith(prefix)) good.set(`${algorithm}:${hex}`, bytes.length);
-		else if (`${algorithm}:${hex}` !== expected.damaged)
+		else if (!expected.damaged?.includes(`${algorithm}:${hex}`))
 			faults.push(`I1: ${file} has ${bytes.length} bytes that hash to ${found}`);
 	}
 	return good;
@@ -123,7 +123,8 @@ function checkSet(
 		if (required && !set.bundles.includes(indexDigest))
 			faults.push(`I3: required bundle ${indexDigest} is not in the catalog`);
 	}
-	const has = (digest: string) => good.has(digest) || digest === expected.damaged;
+	const isDamaged = (digest: string) => expected.damaged?.includes(digest) === true;
+	const has = (digest: string) => good.has(digest) || isDamaged(digest);
 	for (const bundle of set.bundles) {
 		const payload = readIfThere(join(folder, "signed", `${bundle}.index.json`));
 		const envelope = readIfThere(join(folder, "signed", `${bundle}.envelope.json`));
@@ -138,12 +139,14 @@ function checkSet(
 		const index = JSON.parse(payload.toString()) as Index;
 		for (const { digest, size } of index.blobs) {
 			if (!has(digest)) faults.push(`I3: ${digest} of ${bundle} is missing`);
-			else if (digest !== expected.damaged && good.get(digest) !== size) faults.push(`I3: ${digest} has another size`);
+			else if (!isDamaged(digest) && good.get(digest) !== size) faults.push(`I3: ${digest} has another size`);
 		}
-		for (const name of index.names) checkClosure(folder, name.digest, new Set(name.absent), has, faults);
+		for (const name of index.names) {
+			checkClosure(folder, name.digest, new Set([...name.absent, ...(expected.damaged ?? [])]), has, faults);
+		}
 	}
 	for (const [digest, seen] of Object.entries(set.blobs)) {
-		if (digest === expected.damaged || !good.has(digest)) continue;
+		if (isDamaged(digest) || !good.has(digest)) continue;
 		const stat = statSync(blobPath(folder, digest), { bigint: true });
 		// Else the next start would write the blob again.
 		if (`${stat.size} ${stat.ino} ${stat.ctimeNs}` !== seen.join(" "))

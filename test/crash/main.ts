@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -38,7 +38,7 @@ let failed = false;
 if (values.again === undefined) {
 	for (let round = 0; round < Number(values.rounds); round++) await runOnce(round);
 } else {
-	cpSync(values.again, folder, { recursive: true });
+	execFileSync("cp", ["--recursive", "--sparse=always", `${values.again}/.`, folder]);
 	const run: Run = { ...JSON.parse(readFileSync(join(folder, "run.json"), "utf8")), folder };
 	mkdirSync(join(folder, "mnt"));
 	tell(run, await replay(run, values.state === undefined ? undefined : Number(values.state)));
@@ -63,7 +63,7 @@ function tell(run: Run, { entries, prefixes, reorderings, reruns, faults }: Repo
 	for (const fault of faults.slice(0, 20)) console.log(`${run.fs} ${fault}`);
 	console.log(
 		`${run.fs}: seed ${run.seed}, ${entries} log entries, ${prefixes} prefixes, ${reorderings} reorderings, ` +
-			`${reruns} reruns, ${faults.length} faults`,
+			`${reruns} reruns, ${faults.length} bad states`,
 	);
 	failed ||= faults.length > 0;
 }

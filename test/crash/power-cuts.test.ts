@@ -16,5 +16,5 @@ test.concurrent.for(["ext4", "xfs"])("the store outlives a power cut at any mome
 	});
 	console.log(stdout);
 	expect(exitCode, stdout).toBe(0);
-	expect(stdout.match(/ 0 faults$/gm)).toHaveLength(Number(ROUNDS));
+	expect(stdout.match(/ 0 bad states$/gm)).toHaveLength(Number(ROUNDS));
 });

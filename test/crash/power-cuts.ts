@@ -53,7 +53,9 @@ export async function replay(run: Run, only?: number): Promise<Report> {
 		builder.build(state, image);
 		const rerun = state.number % RERUN_EVERY === 0 || state.number === only;
 		if (rerun) reruns++;
-		for (const fault of await check(run, state, image, rerun)) faults.push(`${describe(run, state)}: ${fault}`);
+		const [first, ...more] = await check(run, state, image, rerun);
+		if (first !== undefined)
+			faults.push(`${describe(run, state)}: ${first}${more.length > 0 ? ` (and ${more.length} more)` : ""}`);
 	}
 	log.close();
 	const reorderings = states.filter((state) => state.lossy).length;
@@ -79,7 +81,7 @@ async function check(run: Run, state: CrashState, image: string, rerun: boolean)
 function expectedAt({ phases, publicKey }: Run, cut: number): Expected {
 	const had = phases.findLast((phase) => phase.acknowledged <= cut)?.had ?? HAD_NOTHING;
 	const spoilt = phases.find((phase) => phase.damaged && phase.damaged.from <= cut && cut < phase.acknowledged);
-	return { publicKey, had, damaged: spoilt?.damaged?.digest };
+	return { publicKey, had, damaged: spoilt?.damaged === undefined ? [] : [spoilt.damaged.digest] };
 }
 
 /** I6: with the content that was there at the time of the cut, the agent comes to the store that it came to without the cut. */
