@@ -71,7 +71,7 @@ async function run({ test, name }: Mutant, copy: string): Promise<Outcome> {
 		cwd: copy,
 		stdio: "ignore",
 		// Few power cuts suffice: without what they prove, every other one shows it.
-		env: { ...process.env, CRASH_STATES: "200", CRASH_SEED: "1" },
+		env: { ...process.env, CRASH_STATES: "200", CRASH_SEED: "1", CRASH_KEEP: "0" },
 		timeout: LIMIT_MS,
 		killSignal: "SIGKILL",
 	});

@@ -51,7 +51,7 @@ async function runOnce(round: number): Promise<void> {
 	const run = await record(own, values.fs as FsType, Number(values.seed) + round, Number(values.states));
 	const report = await replay(run);
 	tell(run, report);
-	if (report.faults.length > 0) {
+	if (report.faults.length > 0 && process.env.CRASH_KEEP !== "0") {
 		const kept = mkdtempSync(join(tmpdir(), "slipway-crash-kept-"));
 		keep(run, kept);
 		console.log(`The run is kept: test/crash/run --again ${kept} --state NUMBER`);
