@@ -1,3 +1,4 @@
+import { SlipwayError } from "../../bundle/errors.ts";
 import type { BlobSource } from "../registry/lookup.ts";
 import type { SizedBlob } from "./blob-reader.ts";
 import type { TargetClient } from "./client.ts";
@@ -43,11 +44,24 @@ export async function placeBlob(
 	onOffset(blob.size);
 }
 
-/** Cross-repository mount (distribution-spec 1.1): done, or an upload that the target began instead. */
-async function mount(client: TargetClient, to: string, from: string, { digest }: SizedBlob): Promise<"done" | URL> {
+/**
+ * Cross-repository mount (distribution-spec 1.1): done, an upload that the target began instead, or nothing where it refuses
+ * (its user may not read there, say): what an upload needs may be allowed all the same, and is refused with its own reason.
+ */
+async function mount(
+	client: TargetClient,
+	to: string,
+	from: string,
+	{ digest }: SizedBlob,
+): Promise<"done" | URL | undefined> {
 	const query = new URLSearchParams({ mount: digest, from });
 	const at = `blobs/uploads/?${query}`;
 	const ask = { method: "POST", repository: to, from, at, what: `mount a blob in ${to}` } as const;
-	const answer = await client.request({ ...ask, headers: { "content-length": 0 } }, [201, 202]);
-	return answer.status === 201 ? "done" : client.location(answer, client.url(to, at));
+	try {
+		const answer = await client.request({ ...ask, headers: { "content-length": 0 } }, [201, 202]);
+		return answer.status === 201 ? "done" : client.location(answer, client.url(to, at));
+	} catch (error) {
+		if (error instanceof SlipwayError && ["E_REGISTRY_AUTH", "E_TARGET_REFUSED"].includes(error.code)) return undefined;
+		throw error;
+	}
 }

@@ -26,8 +26,8 @@ export interface Ask {
 
 /**
  * Speaks to the target: logs in when it asks for it, follows redirects of what reads, tells what may pass from what will not.
- * Nothing secret goes to another host than the target and its token service, nothing goes out in the clear unless the address
- * says http.
+ * Nothing secret goes to another host than the target and the token service that the target itself names, nothing goes out in
+ * the clear unless the address says http.
  */
 export class TargetClient {
 	readonly address: TargetAddress;
@@ -129,6 +129,11 @@ export class TargetClient {
 			...(body === undefined ? {} : { body }),
 			...(silenceMs === undefined ? {} : { silenceMs }),
 		});
+		// Whoever else asks for a password may be anybody: a challenge is one only from the target itself.
+		if (answer.status === 401 && !own) {
+			const message = `${url.host}, where ${this.address.host} leads, does not let us ${ask.what} (401).`;
+			throw new SlipwayError("E_TARGET_REFUSED", message);
+		}
 		const reads = method === "GET" || method === "HEAD";
 		if (!reads || ![301, 302, 303, 307, 308].includes(answer.status)) return answer;
 		if (redirects === MAX_REDIRECTS) throw new Transient(`${url.host} redirects without end`);

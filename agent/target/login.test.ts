@@ -1,10 +1,13 @@
 import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { FakeTarget } from "../../test/support/fake-target.ts";
 import { folderWith } from "../../test/support/packs.ts";
 import { type PushScene, pushScene } from "../../test/support/push-scene.ts";
+import { parseTarget } from "./address.ts";
+import { Login } from "./login.ts";
 import { pushToTarget } from "./push.ts";
+import { Wire } from "./wire.ts";
 
 const PACE = { tries: 6, firstMs: 1, maxMs: 5, chunk: 2000 };
 const SECRET = "canary-password";
@@ -72,7 +75,7 @@ test.each([1000, 10])("a token for each scope, asked for anew when it runs out (
 	if (uses === 1000) expect(told.given).toBeLessThan(20);
 });
 
-test("a password that the token service does not take, one that is missing, and a service without TLS", async () => {
+test("a password that the token service does not take, one that is missing, and a way to log in that is not known", async () => {
 	tokens(1000);
 	await expect(push(undefined, "wrong-password")).rejects.toMatchObject({ code: "E_REGISTRY_AUTH" });
 	await expect(push("another.host")).rejects.toMatchObject({ code: "E_REGISTRY_AUTH" });
@@ -85,26 +88,65 @@ test("a password that the token service does not take, one that is missing, and 
 	expect(String((denied as Error).message)).not.toContain(SECRET);
 });
 
-test("what a redirect leads to gets no credentials", async () => {
+/** A host that is not the target; `seen`: the Authorization header of every request that came to it. */
+async function stranger(status: number, headers: Record<string, string> = {}) {
 	const other = new FakeTarget();
 	const seen: (string | undefined)[] = [];
 	other.guard = (request) => {
 		seen.push(request.headers.authorization);
-		return { status: 404, headers: {} };
+		return { status, headers };
 	};
-	const elsewhere = await other.start();
-	try {
-		fake.guard = (request) => {
-			if (request.headers.authorization === undefined) {
-				return { status: 401, headers: { "www-authenticate": 'Basic realm="x"' } };
-			}
-			if (request.method !== "HEAD") return undefined;
-			return { status: 307, headers: { location: `${elsewhere}${request.url}` } };
-		};
-		await expect(push()).rejects.toMatchObject({ code: "E_REGISTRY_UNREACHABLE" }); // no tag ever answers
-		expect(seen.length).toBeGreaterThan(10);
-		expect(new Set(seen)).toEqual(new Set([undefined]));
-	} finally {
-		await other.stop();
-	}
+	onTestFinished(() => other.stop());
+	return { origin: await other.start(), seen };
+}
+
+/** The target asks for a password, and then leads to another host whatever `leads` to that is asked. */
+function leadAway(elsewhere: string, leads: (request: IncomingMessage) => boolean, status: number): void {
+	fake.guard = (request) => {
+		if (request.headers.authorization === undefined)
+			return { status: 401, headers: { "www-authenticate": 'Basic realm="x"' } };
+		return leads(request) ? { status, headers: { location: `${elsewhere}${request.url}` } } : undefined;
+	};
+}
+
+test("what a redirect leads to gets no credentials", async () => {
+	const { origin, seen } = await stranger(404);
+	leadAway(origin, ({ method }) => method === "HEAD", 307);
+	await expect(push()).rejects.toMatchObject({ code: "E_REGISTRY_UNREACHABLE" }); // no tag ever answers
+	expect(seen.length).toBeGreaterThan(10);
+	expect(new Set(seen)).toEqual(new Set([undefined]));
+});
+
+describe.each([
+	["a redirect", (request: IncomingMessage) => request.method === "HEAD", 307],
+	["an upload's address", (request: IncomingMessage) => request.method === "POST", 202],
+] as const)("%s leads to a stranger, who", (_, leads, status) => {
+	test.each(["a token of his own service", "a password"])(
+		"asks for %s: a refusal, and nobody gets anything",
+		async (wants) => {
+			const thief = await stranger(200);
+			const challenge = wants === "a password" ? 'Basic realm="x"' : `Bearer realm="${thief.origin}/token",service="s"`;
+			const { origin, seen } = await stranger(401, { "www-authenticate": challenge });
+			leadAway(origin, leads, status);
+			await expect(push()).rejects.toMatchObject({
+				code: "E_TARGET_REFUSED",
+				message: expect.stringContaining(new URL(origin).host),
+			});
+			expect(seen.length).toBeGreaterThan(0);
+			expect([...new Set([...seen, ...thief.seen])]).toEqual([undefined]);
+		},
+	);
+});
+
+test("a target with TLS that names a token service without: the service is not even asked", async () => {
+	const { origin, seen } = await stranger(200);
+	const wire = new Wire(undefined, new AbortController().signal);
+	onTestFinished(() => wire.close());
+	const login = new Login(parseTarget("https://registry.example/mirror"), { user: "pusher", password: SECRET }, wire);
+	const asked = login.answer(`Bearer realm="${origin}/token",service="s"`, "mirror/one");
+	await expect(asked).rejects.toMatchObject({
+		code: "E_REGISTRY_AUTH",
+		message: expect.stringContaining("without TLS"),
+	});
+	expect([login.header("mirror/one"), seen]).toEqual([{}, []]);
 });

@@ -25,7 +25,8 @@ export async function readCredentials(file: string | null, host: string): Promis
 
 /**
  * Keeps what is shown to the target: a password, or a token for each scope. Credentials go to the target and to the token
- * service that it names, to that over HTTPS unless the target itself is reached without.
+ * service that it names, which may be on any host (many registries have theirs elsewhere), but is asked over HTTPS unless the
+ * target itself is reached without.
  */
 export class Login {
 	readonly #address: TargetAddress;
@@ -48,8 +49,8 @@ export class Login {
 	}
 
 	/**
-	 * Does what a 401 asks for, once for all that ask for the same at the same time. Errors: E_REGISTRY_AUTH when that cannot be
-	 * done; those of Wire.send.
+	 * Does what a 401 of the target's own origin asks for, once for all that ask for the same at the same time. Errors:
+	 * E_REGISTRY_AUTH when that cannot be done; those of Wire.send.
 	 */
 	answer(header: string, scope: string): Promise<void> {
 		const key = `${scope} ${header}`;
@@ -69,7 +70,7 @@ export class Login {
 			this.#basic = basic;
 			return;
 		}
-		if (challenge.protocol !== "https:" && !origin.startsWith("http:")) {
+		if (challenge.protocol !== "https:" && challenge.protocol !== new URL(origin).protocol) {
 			throw credentialsError(`${host} names a token service without TLS.`);
 		}
 		const headers = basic === undefined ? {} : { authorization: basic };

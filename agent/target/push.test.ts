@@ -197,6 +197,14 @@ test("a target without mounts gets every blob sent", async () => {
 	expectWhole(fake, scene);
 });
 
+test.each([401, 403, 404, 405, 501])("a target that refuses to mount (%i) gets every blob sent", async (status) => {
+	const { fake, url } = await target();
+	fake.fault = (_method, path) => (path.includes("mount=") ? status : undefined);
+	const scene = await pushScene();
+	await push(scene, url);
+	expectWhole(fake, scene);
+});
+
 test("a target with the referrers API needs no list from us", async () => {
 	const { fake, url } = await target();
 	fake.referrersApi = true;
