@@ -1,5 +1,6 @@
 import { request } from "node:https";
 import { connect, type Socket } from "node:net";
+import { text } from "node:stream/consumers";
 import { expect, onTestFinished, test } from "vitest";
 import { tempDir } from "../../test/support/temp.ts";
 import { deviceCertificate } from "../tls/certificate.ts";
@@ -61,3 +62,25 @@ test("a connection without a handshake ends within seconds, and its place is fre
 	await expect.poll(() => idle.closed, { timeout: 14_000 }).toBe(8);
 	expect(await ask(port, ca, "127.0.0.1")).toBe(200);
 }, 20_000);
+
+test("what is no HTTP gets a 400, but not in the place of an answer that is still to come", async () => {
+	const app = createApp({ tls: undefined, hosts: () => ["127.0.0.1"], maxConnections: MOST });
+	let asked = 0;
+	const never = Promise.withResolvers<string>();
+	app.get("/slow", () => {
+		asked++;
+		return never.promise;
+	});
+	onTestFinished(() => app.close());
+	const port = await listen(app, "loopback", 0);
+	const say = (before: string) => {
+		const socket = connect(port, "127.0.0.1").setEncoding("latin1");
+		socket.on("error", () => undefined).write(before);
+		return { socket, said: text(socket).catch(() => "") };
+	};
+	expect(await say("garbage\r\n\r\n").said).toMatch(/^HTTP\/1\.1 400 /);
+	const { socket, said } = say("GET /slow HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
+	await expect.poll(() => asked).toBe(1);
+	socket.write("garbage\r\n\r\n");
+	expect(await said).toBe("");
+});

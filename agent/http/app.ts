@@ -36,7 +36,8 @@ const HTTP_LIMITS: ServerOptions = {
 
 /**
  * An HTTP server with the limits that every endpoint of the agent has: small headers, no bodies to speak of, time-outs, a
- * cap on connections, a quarter of it (at least 8) for one address, and no request for another host's name (DNS rebinding). No CORS headers, ever.
+ * cap on connections, a quarter of it (at least 8) for one address, and no request for another host's name (DNS rebinding).
+ * No CORS headers, ever.
  */
 export function createApp(options: AppOptions): FastifyInstance {
 	let closeAll = () => {};
@@ -50,7 +51,7 @@ export function createApp(options: AppOptions): FastifyInstance {
 		rewriteUrl: (request) => options.rewriteUrl?.(request.url ?? "/") ?? request.url ?? "/",
 		clientErrorHandler: (error, socket) => {
 			// Whoever has not spoken HTTP, a TLS handshake that timed out say, would never take an answer.
-			// And what comes behind a request must not put an answer of its own into the answer that is on its way.
+			// And what comes behind a request must not put an answer of its own into that request's, or in its place.
 			if (!/^HPE_|^ERR_HTTP_/.test(error.code ?? "") || isAnswering(socket)) return void socket.destroy();
 			const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
 			if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
@@ -79,10 +80,10 @@ export function createApp(options: AppOptions): FastifyInstance {
 	return app;
 }
 
-/** The way Node's own handler of such errors tells. */
+/** Whether a request still waits for its answer or a part of it; told by what Node's own handler of such errors looks at. */
 function isAnswering(socket: Socket): boolean {
 	const { _httpMessage: answer } = socket as Socket & { _httpMessage?: ServerResponse | null };
-	return answer?.headersSent === true;
+	return answer !== undefined && answer !== null;
 }
 
 function tlsOptions(tls: Certificate) {
