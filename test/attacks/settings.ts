@@ -1,11 +1,6 @@
-/** What FUZZ_RUNS, FUZZ_SEED and RACES say (docs/testing.md). */
+import { setting } from "../support/setting.ts";
 
-function setting(name: string, otherwise: number): number {
-	const text = process.env[name] ?? "";
-	if (text === "") return otherwise;
-	if (!/^\d{1,10}$/.test(text)) throw new Error(`${name}=${text} is not a number`);
-	return Number(text);
-}
+/** What FUZZ_RUNS, FUZZ_SEED and RACES say (docs/testing.md). */
 
 /** Cases of all families together. */
 export const FUZZ_RUNS = setting("FUZZ_RUNS", 4000);
