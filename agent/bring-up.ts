@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { ApplianceConfig } from "../bundle/appliance.ts";
 import { SlipwayError } from "../bundle/errors.ts";
-import { loadTrust } from "../bundle/trust.ts";
+import { loadTrust, type Trust } from "../bundle/trust.ts";
 import { sameSet, tellRelease } from "./load/content-set.ts";
 import type { KernelLine } from "./load/kernel.ts";
 import { loadSet } from "./load/load.ts";
@@ -38,20 +38,18 @@ export class BringUp {
 	readonly #delivery: Delivery;
 	readonly #ending = new AbortController();
 	#source: Promise<StoreSource> | undefined;
+	#ledger: TrustLedger | undefined;
 	/** Lost blobs are loaded again as often as it takes: the medium may be back. */
 	readonly #runner = new Runner(
 		() => this.#run(),
-		() => this.serving.missing.length > 0,
+		() => this.serving.missing.length > 0 || this.#inPlace.isUnproved,
 	);
 
 	constructor(config: ApplianceConfig, kernel: KernelLine, state: State) {
 		this.#config = config;
 		this.#kernel = kernel;
 		this.#state = state;
-		this.serving = new Serving(state, () => {
-			this.#changed();
-			this.#runner.repeat(); // or, if a run is under way, when it has ended
-		});
+		this.serving = new Serving(state, () => this.#changed());
 		this.#inPlace = new InPlace(this.serving, state, {
 			onChange: () => this.#changed(),
 			onBack: () => void this.run(),
@@ -123,27 +121,30 @@ export class BringUp {
 	 */
 	async #openLedger(): Promise<TrustLedger> {
 		const { trust: folder, store, content } = this.#config;
-		const ledger = await TrustLedger.open(join(store, "state", "trust"), await loadTrust(folder));
-		const before = ledger.trust;
-		await ledger.accept(content).catch(() => undefined);
-		if (ledger.trust !== before) {
-			this.serving.show(undefined); // it was proved with the keys of before
-			this.#delivery.deliver(undefined);
-		}
+		// One for the life of the agent: two would write one file, each from its own memory.
+		this.#ledger ??= await TrustLedger.open(join(store, "state", "trust"), await loadTrust(folder));
+		await this.#ledger.accept(content).catch(() => undefined);
+		this.#withdraw(this.#ledger.trust);
 		// Told before anything else is read: what a development key signs may be anybody's.
-		const developmentKey = [...ledger.trust.release.keys.values()].some((key) => key.development);
+		const developmentKey = [...this.#ledger.trust.release.keys.values()].some((key) => key.development);
 		this.#state.update({ developmentKey });
-		return ledger;
+		return this.#ledger;
+	}
+
+	/** What was proved with other keys or another denylist is shown no more until it is proved anew. */
+	#withdraw(trust: Trust): void {
+		if (this.serving.shown === undefined || this.serving.shown.trust === trust) return;
+		this.#inPlace.stop();
+		this.serving.show(undefined);
 	}
 
 	async #serveInPlace(ledger: TrustLedger): Promise<void> {
 		this.#state.enter(this.serving.shown ? "serving" : "verifying");
-		const set = await step(this.#state, "content", () =>
-			readContentSet(this.#config, this.#kernel, ledger, this.#state),
-		);
+		const set = await this.#readContent(ledger);
 		const medium = await this.#inPlace.open(set, ledger);
 		try {
-			await step(this.#state, "load", () => this.#inPlace.show(set, this.#inPlace.source(medium), "in-place"));
+			const blobs = this.#inPlace.source(medium);
+			await step(this.#state, "load", () => this.#inPlace.show(set, blobs, "in-place", ledger.trust));
 		} catch (error) {
 			medium.close();
 			throw error;
@@ -152,20 +153,24 @@ export class BringUp {
 		this.#inPlace.prove(medium, set, ledger);
 	}
 
+	/** The medium's set. Its statements count even if the rest is refused. */
+	#readContent(ledger: TrustLedger, committed?: string): Promise<ContentSet> {
+		return step(this.#state, "content", () =>
+			readContentSet(this.#config, this.#kernel, ledger, this.#state, committed),
+		).finally(() => this.#withdraw(ledger.trust));
+	}
+
 	async #serveFromStore(ledger: TrustLedger): Promise<void> {
 		const state = this.#state;
 		const { store } = await step(this.#state, "store", () => this.source());
-		// A set in the store that no longer proves itself is not served; the medium's set replaces it.
-		const committed = await this.#showCommitted(ledger).catch((error) => {
-			state.condition("committed", ...slipwayErrors(error));
-			return undefined;
-		});
+		let committed = await this.#proveCommitted(ledger);
 		state.enter(this.serving.shown ? "serving" : "verifying");
-		if (committed) await step(state, "floors", () => ledger.adopt(committed.release, committed.bundles));
+		if (committed) await step(state, "floors", () => ledger.adopt(committed!.release, committed!.bundles));
 
-		const set = await step(state, "content", () =>
-			readContentSet(this.#config, this.#kernel, ledger, state, store.catalog?.release),
-		);
+		const { trust } = ledger;
+		const set = await this.#readContent(ledger, store.catalog?.release).finally(async () => {
+			if (ledger.trust !== trust) committed = await this.#proveCommitted(ledger);
+		});
 		if (committed && sameSet(committed, set)) {
 			await closeCandidates(set.candidates);
 			this.serving.use(undefined);
@@ -176,42 +181,58 @@ export class BringUp {
 		state.condition("committed");
 	}
 
+	/** A committed set that is refused is not served; the medium's set replaces it. One that only lost blobs goes on meanwhile. */
+	async #proveCommitted(ledger: TrustLedger): Promise<Committed | undefined> {
+		try {
+			return await this.#showCommitted(ledger);
+		} catch (error) {
+			const faults = slipwayErrors(error);
+			this.#state.condition("committed", ...faults);
+			const isShown = this.serving.shown?.from === "store";
+			if (isShown && isRefusal(error) && faults.some(({ code }) => code !== "E_BLOB_MISSING")) {
+				this.serving.show(undefined);
+			}
+			return undefined;
+		}
+	}
+
 	/** Loads the set, serving it from its medium meanwhile if nothing else is there, and commits it. */
 	async #load(set: ContentSet, committed: Committed | undefined, ledger: TrustLedger): Promise<void> {
 		const source = await this.source();
 		const { store } = source;
 		const medium = await this.#inPlace.open(set, ledger);
-		// What is shown from a medium is shown from this one from now on.
 		const before = this.serving.shown?.from === "store" ? this.serving.shown : undefined;
+		let isShown = false;
 		try {
 			await step(this.#state, "load", async () => {
 				const indexes = set.candidates.map((candidate) => candidate.index);
 				const wanted = indexes.flatMap((index) => index.blobs);
 				await store.sweep(wanted.map((blob) => blob.digest));
 				const blobs = new TieredSource(source, this.#inPlace.source(medium));
-				if (before === undefined) await this.#inPlace.show(set, blobs, "pending");
+				if (before === undefined) await this.#inPlace.show(set, blobs, "pending", ledger.trust);
 				else if (before.release === set.release.digest) this.serving.show({ ...before, blobs }); // lost blobs come from it
+				isShown = before === undefined;
 				this.serving.use(medium);
 				this.#state.enter("serving");
 				await store.adopt(wanted);
 				await checkSpace(store, indexes, this.#config.limits.storeMiB);
-				await loadSet(store, source, ledger, { ...set, state: this.#state, signal: this.#ending.signal });
+				const options = { ...set, state: this.#state, signal: this.#ending.signal };
+				await medium.using(() => loadSet(store, source, ledger, options));
 				if (!(await this.#showCommitted(ledger))) throw new SlipwayError("E_INTERNAL", "Nothing was committed.");
 				await store.sweep();
 			});
 			this.serving.use(undefined);
 		} catch (error) {
-			await medium.check(); // if it can be read no more, that is told too
+			if (!isRefusal(error)) await medium.check(error); // if it can be read no more, that is told too
 			// What was stopped from outside is gone on with; else its room is free again. Why the load failed is what matters.
 			const resumes = this.#ending.signal.aborted || medium.gone !== undefined;
 			if (!resumes) await store.sweep().catch(() => undefined);
-			const shown = this.serving.shown;
-			if (before === undefined && shown !== undefined && !isRefusal(error)) {
+			if (isShown && !isRefusal(error)) {
 				tellRelease(this.#state, set.release, set.candidates, "in-place"); // no room, say
 				this.#inPlace.prove(medium, set, ledger);
 			} else {
-				this.serving.show(before);
-				this.serving.use(medium.gone && medium); // one that was pulled out is waited for
+				if (isShown || before !== undefined) this.serving.show(before);
+				if (isShown || before !== undefined) this.serving.use(medium.gone && medium); // one that was pulled out is waited for
 				if (medium.gone === undefined) medium.close();
 				if (committed) this.#tell(committed); // it is still what answers
 			}
@@ -226,7 +247,8 @@ export class BringUp {
 		const committed = await openCommitted(source.store, source, ledger.trust, this.#config, this.#kernel.rootId);
 		if (committed === undefined) return undefined;
 		const { view, release } = committed;
-		this.serving.show({ view, blobs: source, from: "store", release: release.digest }, found);
+		this.#inPlace.stop();
+		this.serving.show({ view, blobs: source, from: "store", release: release.digest, trust: ledger.trust }, found);
 		this.#tell(committed);
 		return committed;
 	}
@@ -235,9 +257,12 @@ export class BringUp {
 		tellRelease(this.#state, release, bundles, "committed");
 	}
 
-	/** Something under way tells its own stage, but not `ready` while it lasts. */
+	/**
+	 * A run under way tells its own stage, but not `ready` meanwhile; and what is to be tried again is, when it has ended.
+	 */
 	#changed(): void {
 		if (!this.#runner.isRunning || this.#state.status.stage === "ready") this.#settle();
+		this.#runner.repeat();
 	}
 
 	#settle(): void {

@@ -23,6 +23,7 @@ export class Runner {
 
 	/** Resolves when the work, or the one under way, has ended. */
 	run(): Promise<void> {
+		if (this.#stopped) return Promise.resolve();
 		if (this.#running !== undefined) {
 			this.#again = true;
 			return this.#running;

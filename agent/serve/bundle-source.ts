@@ -12,7 +12,7 @@ export class BundleSource implements BlobSource {
 	readonly #onBad: (digest: string, error: SlipwayError) => void;
 	readonly #checked = new Set<string>();
 
-	/** `onBad` is told of a blob whose bytes are wrong; that the medium is gone is the medium's to tell. */
+	/** `onBad` is told of a blob whose bytes are wrong or cannot be read; that the medium is gone is the medium's to tell. */
 	constructor(medium: Medium, onBad: (digest: string, error: SlipwayError) => void) {
 		this.#medium = medium;
 		this.#onBad = onBad;
@@ -70,7 +70,7 @@ export class BundleSource implements BlobSource {
 				}
 			}
 		} catch (error) {
-			if (error instanceof SlipwayError && error.code === "E_FRAME") this.#onBad(digest, error);
+			if (error instanceof SlipwayError && ["E_FRAME", "E_IO"].includes(error.code)) this.#onBad(digest, error);
 			throw error;
 		}
 	}

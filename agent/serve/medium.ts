@@ -7,6 +7,8 @@ import { deviceFolder } from "../store/files.ts";
 import type { Frame, FrameCache } from "./frame-cache.ts";
 
 const LOOK_MS = 2_000;
+/** Frames that are tried to tell a bad sector from a medium that is gone. */
+const TRIES = 3;
 /** Between the last word of a closed medium and the closing of its files: who has just asked for a blob starts to read now. */
 const GRACE_MS = 1_000;
 
@@ -18,6 +20,8 @@ export interface MediumOptions {
 	readonly onChange: (error: SlipwayError | undefined) => void;
 }
 
+let media = 0;
+
 /**
  * The open bundles of a set, as clients and the load read them: by verified frames, through the descriptors that their
  * indexes were authenticated with. When the medium is pulled out it says so and tries to open the same bundles again until
@@ -25,7 +29,11 @@ export interface MediumOptions {
  */
 export class Medium {
 	readonly #options: MediumOptions;
+	/** Two media may hold the same bundle, and one of them be gone. */
+	readonly #id = ++media;
 	#bundles: readonly AuthenticBundle[];
+	/** Those from before the medium came back, for whoever still reads them. */
+	#old: AuthenticBundle[] = [];
 	/** The block device behind each bundle, where there is one: it vanishes with the medium. */
 	#devices: readonly string[] = [];
 	#gone: SlipwayError | undefined;
@@ -44,8 +52,13 @@ export class Medium {
 	/** Takes over the bundles: they are closed with the medium. */
 	static async of(bundles: readonly AuthenticBundle[], options: MediumOptions): Promise<Medium> {
 		const medium = new Medium(bundles, options);
-		medium.#devices = await devices(bundles);
-		return medium;
+		try {
+			medium.#devices = await devices(bundles);
+			return medium;
+		} catch (error) {
+			medium.close();
+			throw error;
+		}
 	}
 
 	get bundles(): readonly AuthenticBundle[] {
@@ -66,17 +79,23 @@ export class Medium {
 		return undefined;
 	}
 
-	/** A frame, to be released. Errors: E_MEDIUM_GONE, and E_FRAME when its bytes are wrong. */
+	/** A frame, to be released. Errors: E_MEDIUM_GONE, E_FRAME when its bytes are wrong, E_IO when it alone cannot be read. */
 	async frame(bundle: number, i: number): Promise<Frame> {
 		if (this.#gone !== undefined) throw this.#gone;
 		const from = this.#bundles[bundle]!;
-		return this.#options.cache
-			.get(`${from.indexDigest} ${i}`, from.dataRegion(i).size, (room) => readParts(from, i, room))
-			.catch((error) => {
-				if (error instanceof SlipwayError && error.code === "E_FRAME") throw error;
-				if (from !== this.#bundles[bundle]) return this.frame(bundle, i); // it was opened again meanwhile
-				throw this.#lose(error);
-			});
+		const read = (room: Buffer) => readParts(from, i, room);
+		try {
+			return await this.#options.cache.get(
+				`${this.#id} ${from.indexDigest} ${i}`,
+				from.dataRegion(i).size,
+				(room) => read(room).catch(() => read(room)), // one bad transfer is no damage
+			);
+		} catch (error) {
+			if (error instanceof SlipwayError && error.code === "E_FRAME") throw error;
+			if (from !== this.#bundles[bundle]) return this.frame(bundle, i); // it was opened again meanwhile
+			await this.check(error);
+			throw this.#gone ?? error;
+		}
 	}
 
 	/** Keeps the files open while someone reads, even if the medium is closed meanwhile. */
@@ -95,19 +114,33 @@ export class Medium {
 		return work().finally(end);
 	}
 
-	/** Finds out whether it can be read; if not, it is gone from now on. */
-	async check(): Promise<void> {
+	/**
+	 * After a failed read: finds out whether anything can be read. If not, the medium is gone from now on; one bad sector is
+	 * not its end.
+	 */
+	async check(cause: unknown): Promise<void> {
+		await this.#checkFiles();
 		for (const bundle of this.#bundles) {
-			await readFrame(bundle, bundle.index.frames.length - 1).catch((error: SlipwayError) => {
-				if (error.code !== "E_FRAME") this.#lose(error);
-			});
+			const { length } = bundle.index.frames;
+			for (let n = 0; n < TRIES; n++) {
+				const frame = readFrame(bundle, Math.floor(Math.random() * length));
+				if (
+					await frame.then(
+						() => true,
+						(error) => error instanceof SlipwayError && error.code === "E_FRAME",
+					)
+				)
+					return;
+			}
 		}
+		this.#lose(cause);
 	}
 
 	#begin(): () => void {
 		this.#readers++;
 		return () => {
 			this.#readers--;
+			if (this.#readers === 0) void closeAll(this.#old.splice(0));
 			this.#closeUnread();
 		};
 	}
@@ -124,7 +157,7 @@ export class Medium {
 		if (!this.#closing || this.#readers > 0) return;
 		const close = async () => {
 			await this.#looking;
-			if (this.#readers === 0) await closeAll(this.#bundles);
+			if (this.#readers === 0) await closeAll([...this.#bundles, ...this.#old]);
 		};
 		setTimeout(close, GRACE_MS).unref();
 	}
@@ -138,15 +171,20 @@ export class Medium {
 	}
 
 	#look(): Promise<void> {
-		this.#looking ??= (this.#gone === undefined ? this.#checkDevices() : this.#reopen()).finally(() => {
+		this.#looking ??= (this.#gone === undefined ? this.#checkFiles() : this.#reopen()).finally(() => {
 			this.#looking = undefined;
 		});
 		return this.#looking;
 	}
 
-	async #checkDevices(): Promise<void> {
+	/** Its devices are there, and its files as they were: nothing was written to them, or cut off. */
+	async #checkFiles(): Promise<void> {
 		const lost = this.#devices.find((device) => !existsSync(device));
 		if (lost !== undefined) this.#lose(new Error("its device has vanished."));
+		for (const bundle of this.#bundles) {
+			if (this.#closing || this.#gone !== undefined) return;
+			await bundle.assertUnchanged().catch((error) => this.#lose(error));
+		}
 	}
 
 	/** All or none: a set is of one piece. */
@@ -157,16 +195,16 @@ export class Medium {
 				const bundle = await this.#options.reopen(path);
 				opened.push(bundle);
 				if (bundle.indexDigest !== indexDigest) throw new Error("another bundle is in its place");
-				// The index may come out of the kernel's memory; the data behind it hardly all does.
-				await readFrame(bundle, bundle.index.frames.length - 1);
+				// The index may come out of the kernel's memory; the data hardly all does.
+				await readFrame(bundle, Math.floor(Math.random() * bundle.index.frames.length));
 			}
 			const found = await devices(opened);
 			if (found.length < this.#devices.length || this.#closing) throw new Error("not there");
-			const old = this.#bundles;
+			this.#old.push(...this.#bundles);
 			this.#bundles = opened;
 			this.#devices = found;
 			this.#gone = undefined;
-			await closeAll(old);
+			if (this.#readers === 0) await closeAll(this.#old.splice(0));
 			this.#options.onChange(undefined);
 		} catch {
 			await closeAll(opened); // looked for again in a moment

@@ -1,5 +1,6 @@
 import type { ApplianceConfig } from "../../bundle/appliance.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
+import type { Trust } from "../../bundle/trust.ts";
 import type { BlobSource, Registry } from "../registry/lookup.ts";
 import { holds, type View } from "../registry/view.ts";
 import type { State } from "../status/state.ts";
@@ -13,6 +14,8 @@ export interface Shown {
 	readonly from: "store" | "medium";
 	/** Digest of the content release. */
 	readonly release: string;
+	/** The keys and the denylist that it was proved with. */
+	readonly trust: Trust;
 }
 
 /** Whether content is never copied: what is copied into memory would be there twice at best. */
@@ -26,7 +29,7 @@ export class Serving implements Registry {
 	readonly #onLost: () => void;
 	#shown: Shown | undefined;
 	#medium: Medium | undefined;
-	#proved: string | undefined;
+	#proved: Shown | undefined;
 	/** Blobs of the view that no source has any more. */
 	readonly #missing = new Set<string>();
 
@@ -49,12 +52,13 @@ export class Serving implements Registry {
 
 	/** What is shown, if it is proved as a whole: committed, or served in place and read to its end. */
 	get whole(): Shown | undefined {
-		return this.#shown?.from === "store" || this.#shown?.release === this.#proved ? this.#shown : undefined;
+		return this.#shown?.from === "store" || this.#shown === this.#proved ? this.#shown : undefined;
 	}
 
-	/** That release's bundles were read to their ends, and their signatures are right. */
-	proved(release: string): void {
-		this.#proved = release;
+	/** The bundles of what is shown were read to their ends, and their signatures are right: so no blob of it is missing. */
+	proved(): void {
+		this.#proved = this.#shown;
+		this.show(this.#shown, this.missing);
 	}
 
 	get missing(): readonly string[] {

@@ -22,10 +22,23 @@ export class TieredSource implements BlobSource {
 	}
 
 	async stream(digest: string, size: number, start: number, end: number): Promise<AsyncIterable<Buffer>> {
-		return (await this.#pick(digest, size)).stream(digest, size, start, end);
+		if (!this.#bundles.has(digest)) return this.#store.stream(digest, size, start, end);
+		if (!(await this.#store.has(digest, size))) return this.#bundles.stream(digest, size, start, end);
+		return this.#either(digest, size, start, end);
 	}
 
-	async #pick(digest: string, size: number): Promise<BlobSource> {
-		return (await this.#store.has(digest, size)) || !this.#bundles.has(digest) ? this.#store : this.#bundles;
+	/** What turns out bad in the store before anything of it was sent comes out of the bundle. */
+	async *#either(...blob: Parameters<BlobSource["stream"]>): AsyncGenerator<Buffer> {
+		let begun = false;
+		try {
+			for await (const piece of await this.#store.stream(...blob)) {
+				begun = true;
+				yield piece;
+			}
+			return;
+		} catch (error) {
+			if (begun) throw error;
+		}
+		yield* await this.#bundles.stream(...blob);
 	}
 }

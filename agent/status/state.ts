@@ -160,6 +160,11 @@ export class State {
 		this.#set({ ...this.#status, conditions: [...others, { name, ok: true, code, cause, next }] });
 	}
 
+	/** Takes the condition of that name away: it is about something that is no more. */
+	forget(name: string): void {
+		this.update({ conditions: this.#status.conditions.filter((c) => c.name !== name) });
+	}
+
 	/** Sets the state of the bundle with that index digest, if it is shown. */
 	markBundle(indexDigest: string, to: BundleStatus["state"]): void {
 		this.update({
