@@ -19,6 +19,14 @@ export interface Tally {
 	cut: number;
 	/** 503: nothing is visible yet, or the blob cannot be had just now. */
 	unavailable: number;
+	/** Requests that were ever begun; each is known by how many there were before it. */
+	begun: number;
+	/** Those of them that have not ended in any way. */
+	readonly open: Set<number>;
+}
+
+export function newTally(): Tally {
+	return { bytes: 0, whole: 0, resumed: 0, cut: 0, unavailable: 0, begun: 0, open: new Set() };
 }
 
 /** A server that neither answers nor ends the connection for so long has lost the request. */
@@ -27,12 +35,15 @@ const LOST_MS = 60_000;
 /**
  * A client as containers' runtimes are: it takes one blob after the other, goes on where an answer broke off (`Range` with
  * `If-Range`), tries again while the server is away or says 503, and checks what it has against the digest. Rejects when an
- * answer that is complete has wrong bytes, at any other status, and when a request is never ended.
+ * answer that is complete has wrong bytes, at any other status, and when a request is never ended. Resolves to the request
+ * that brought the last blob.
  */
-export async function pullAll(port: number, blobs: readonly WantedBlob[], tally: Tally): Promise<void> {
+export async function pullAll(port: number, blobs: readonly WantedBlob[], tally: Tally): Promise<number> {
 	const agent = new Agent({ keepAlive: true, maxSockets: 1 });
 	try {
-		for (const blob of blobs) await pullOne(port, agent, blob, tally);
+		let last = -1;
+		for (const blob of blobs) last = await pullOne(port, agent, blob, tally);
+		return last;
 	} finally {
 		agent.destroy();
 	}
@@ -43,11 +54,15 @@ interface Part {
 	size: number;
 }
 
-async function pullOne(port: number, agent: Agent, blob: WantedBlob, tally: Tally): Promise<void> {
+async function pullOne(port: number, agent: Agent, blob: WantedBlob, tally: Tally): Promise<number> {
 	const part: Part = { hash: createHash("sha256"), size: 0 };
 	let answers = 0;
+	let nth: number;
 	for (;;) {
+		nth = tally.begun++;
+		tally.open.add(nth);
 		const ended = await attempt(port, agent, blob, part, tally);
+		tally.open.delete(nth);
 		if (ended === "whole") break;
 		tally[ended]++;
 		if (ended === "cut" && part.size > 0) answers++;
@@ -57,6 +72,7 @@ async function pullOne(port: number, agent: Agent, blob: WantedBlob, tally: Tall
 	if (digest !== blob.digest || part.size !== blob.size) throw new Error(`${blob.path} came whole with ${digest}`);
 	tally.whole++;
 	if (answers > 0) tally.resumed++;
+	return nth;
 }
 
 function attempt(
