@@ -54,7 +54,7 @@ export class LoggedDisk {
 		const args = [...nodes.flatMap((node) => ["--blockdev", node]), "--export", exported];
 		const daemon = spawn("qemu-storage-daemon", args, { stdio: ["ignore", "ignore", "inherit"] });
 		for (let tries = 0; !isMounted(file("export")); tries++) {
-			if (tries > 100 || daemon.exitCode !== null) throw new Error("qemu-storage-daemon did not start");
+			if (tries > 1200 || daemon.exitCode !== null) throw new Error("qemu-storage-daemon did not start");
 			await new Promise((resolve) => setTimeout(resolve, 50));
 		}
 		const disk = new LoggedDisk(fs, folder, daemon);

@@ -38,7 +38,7 @@ async function pullAll(): Promise<number> {
 	let whole = 0;
 	for (const { digest, size } of small) {
 		const url = new URL(`${REPOSITORY}/blobs/${digest}`, urls.registry!);
-		const response = await fetch(url, { signal: AbortSignal.timeout(30_000) }).catch(() => undefined);
+		const response = await fetch(url, { signal: AbortSignal.timeout(300_000) }).catch(() => undefined);
 		const bytes = response?.status === 200 ? await response.arrayBuffer().catch(() => undefined) : undefined;
 		if (bytes === undefined) continue;
 		const found = createHash("sha256").update(Buffer.from(bytes)).digest("hex");

@@ -58,7 +58,7 @@ export async function startRegistry(folder: string): Promise<TestRegistry> {
 	for (let tries = 0; ; tries++) {
 		const up = await send("GET", "/v2/").catch(() => undefined);
 		if (up?.statusCode === 200) break;
-		if (tries > 100) throw new Error("docker-registry did not start");
+		if (tries > 1200) throw new Error("docker-registry did not start");
 		await new Promise((resolve) => setTimeout(resolve, 100));
 	}
 	return {
