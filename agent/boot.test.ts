@@ -4,7 +4,7 @@ import { afterEach, expect, test } from "vitest";
 import { makeContent, type TestContent } from "../test/support/content.ts";
 import { tempDir } from "../test/support/temp.ts";
 import { type Agent, startAgent } from "./agent.ts";
-import { bootFaults } from "./preflight/boot.ts";
+import { bootFaults, watchBoot } from "./preflight/boot.ts";
 
 /** What was refused before the agent started: told, and no reason to serve less than what is there. */
 
@@ -19,8 +19,8 @@ const DISK = "E_IO\nThe data partition /dev/vdb1 cannot be mounted.\nCheck the f
 
 async function start(content: TestContent, failure?: string): Promise<Agent> {
 	await agent?.stop();
-	await mkdir(join(content.dir, "run"), { recursive: true });
-	if (failure !== undefined) await writeFile(join(content.dir, "run/failure"), failure);
+	await mkdir(join(content.dir, "boot"), { recursive: true });
+	if (failure !== undefined) await writeFile(join(content.dir, "boot/failure"), failure);
 	agent = await startAgent(content.config(), { kernel: { rootId: null, checkMedium: false } });
 	await agent.settled;
 	return agent;
@@ -62,15 +62,35 @@ test("the data disk was refused: the medium's set is loaded and served, but not 
 	expect(await answers()).toEqual([200, 200]);
 });
 
+test("what is refused while the agent runs is told, and no more when it is over", async () => {
+	const content = await newContent();
+	const { state } = await start(content);
+	const stop = watchBoot(join(content.dir, "boot"), state, 20);
+	try {
+		await writeFile(join(content.dir, "boot/medium"), MEDIUM);
+		await expect.poll(() => state.status.stage).toBe("degraded");
+		expect(state.status.conditions.filter((c) => !c.ok).map((c) => [c.name, c.code])).toEqual([["boot", "E_MEDIA"]]);
+		expect(await answers()).toEqual([200, 200]);
+		await writeFile(join(content.dir, "boot/failure"), DISK);
+		await expect.poll(() => state.isWrong("boot-2")).toBe(true);
+		await rm(join(content.dir, "boot/failure"));
+		await writeFile(join(content.dir, "boot/medium"), "");
+		await expect.poll(() => state.status.stage).toBe("ready");
+		expect(state.status.conditions.filter((c) => !c.ok)).toEqual([]);
+	} finally {
+		stop();
+	}
+});
+
 test("a record that is cut off, unknown or no file is a fault too", async () => {
-	const run = await tempDir();
-	const codes = async () => (await bootFaults(run)).map((fault) => fault.code);
+	const boot = await tempDir();
+	const codes = async () => (await bootFaults(boot)).map((fault) => fault.code);
 	expect(await codes()).toEqual([]);
-	await writeFile(join(run, "failure"), "E_MEDIA\nNo medium");
+	await writeFile(join(boot, "failure"), "E_MEDIA\nNo medium");
 	expect(await codes()).toEqual(["E_MEDIA"]);
-	await writeFile(join(run, "failure"), "something\nelse\nhere\n");
+	await writeFile(join(boot, "failure"), "something\nelse\nhere\n");
 	expect(await codes()).toEqual(["E_INTERNAL"]);
-	await rm(join(run, "failure"));
-	await symlink("/etc/hostname", join(run, "failure"));
+	await rm(join(boot, "failure"));
+	await symlink("/etc/hostname", join(boot, "failure"));
 	expect(await codes()).toEqual(["E_IO"]);
 });

@@ -39,6 +39,12 @@ export const applianceConfig = z.strictObject({
 	trust: z.string().describe("Trust store folder (trust.json and PEM files), or one PEM file with the release key"),
 	store: z.string().default("/var/lib/slipway").describe("Folder for the store and its state"),
 	run: z.string().default("/run/slipway").describe("Folder for status.json and other run-time files"),
+	boot: z
+		.string()
+		.default("/run/slipway-boot")
+		.describe(
+			"Folder with what was found before the agent started: `failure`, `medium`, `hardware.json`; each may be absent",
+		),
 	requirements: z
 		.strictObject({
 			cores: z.int().min(1).default(1).describe("Least number of CPU cores"),

@@ -43,11 +43,11 @@ test("the probe sees this machine, and a recorded one is used instead", async ()
 	expect(here.cores).toBeGreaterThan(0);
 	expect(here.memoryMiB).toBeGreaterThan(256);
 	expect(here.cpuFlags.length).toBeGreaterThan(3);
-	const run = await tempDir();
-	await writeFile(join(run, "hardware.json"), JSON.stringify({ ...hardware, cores: 77 }));
-	expect((await readHardware(run)).cores).toBe(77);
-	await writeFile(join(run, "hardware.json"), '{"arch": "am'); // torn by a crash
-	expect((await readHardware(run)).cores).toBe(here.cores);
+	const boot = await tempDir();
+	await writeFile(join(boot, "hardware.json"), JSON.stringify({ ...hardware, cores: 77 }));
+	expect((await readHardware(boot)).cores).toBe(77);
+	await writeFile(join(boot, "hardware.json"), '{"arch": "am'); // torn by a crash
+	expect((await readHardware(boot)).cores).toBe(here.cores);
 });
 
 const module = {

@@ -11,13 +11,13 @@ import { missingRequirements } from "./requirements.ts";
  * where it must be, or without the hardware.
  */
 export async function preflight(config: ApplianceConfig, state: State): Promise<boolean> {
-	state.condition("boot", ...(await bootFaults(config.run)));
+	state.condition("boot", ...(await bootFaults(config.boot)));
 	const fips = fipsFault(state.status.fips);
 	state.condition("fips", ...(fips ? [fips] : []));
 	const { kind, size } = await volume(config.store);
 	if (kind === "ephemeral") state.warn("anchor", "W_NO_ANCHOR", `The store ${config.store} is in memory.`);
 	const disk = { kind, sizeMiB: Math.floor(size / 2 ** 20) };
-	const missing = missingRequirements(config, await readHardware(config.run), disk);
+	const missing = missingRequirements(config, await readHardware(config.boot), disk);
 	state.condition("requirements", ...missing);
 	return fips === undefined && missing.length === 0;
 }

@@ -51,10 +51,10 @@ async function installedMiB(): Promise<number | undefined> {
 	}
 }
 
-/** The hardware as `<run>/hardware.json` has it, written at boot with the rights to see everything; else as seen from here. */
-export async function readHardware(run: string): Promise<Hardware> {
+/** The hardware as `<boot>/hardware.json` has it, written at boot with the rights to see everything; else as seen from here. */
+export async function readHardware(boot: string): Promise<Hardware> {
 	try {
-		return hardware.parse(JSON.parse(await readFile(join(run, "hardware.json"), "utf8")));
+		return hardware.parse(JSON.parse(await readFile(join(boot, "hardware.json"), "utf8")));
 	} catch {
 		return probe(); // not recorded, or torn by a crash: what can be seen from here counts
 	}

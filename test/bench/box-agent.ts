@@ -37,8 +37,9 @@ export class BoxAgent {
 		const agent = new BoxAgent(dir, await mkdtemp("/dev/shm/slipway-bench-"));
 		await bundleAgent(join(root, "agent/cli.ts"), agent.#script);
 		await measure(process.execPath, [agent.#script, "--probe", join(agent.#run, "hardware.json")]);
-		const paths = { content: content.content, trust: content.publicKey, store: agent.store, run: agent.#run };
-		await writeFile(agent.#config, JSON.stringify({ ...paths, serve, network: PORTS }));
+		const paths = { content: content.content, trust: content.publicKey, store: agent.store };
+		const run = { run: agent.#run, boot: agent.#run };
+		await writeFile(agent.#config, JSON.stringify({ ...paths, ...run, serve, network: PORTS }));
 		return agent;
 	}
 

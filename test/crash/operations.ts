@@ -31,7 +31,8 @@ export class Box {
 
 	constructor(dir: string, { content, trust }: Pick<Operation, "content" | "trust">) {
 		this.store = join(dir, "store");
-		const config = applianceConfig.parse({ content, trust, store: this.store, run: join(dir, "run"), serve: "store" });
+		const run = join(dir, "run");
+		const config = applianceConfig.parse({ content, trust, store: this.store, run, boot: run, serve: "store" });
 		this.#state = new State(NOTHING_YET);
 		this.#bringUp = new BringUp(config, { rootId: null, checkMedium: false }, this.#state);
 	}

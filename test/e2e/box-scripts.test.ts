@@ -1,4 +1,4 @@
-import { symlink, writeFile } from "node:fs/promises";
+import { readdir, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { makeBox, stub } from "../support/box.ts";
@@ -35,7 +35,7 @@ test.each([
 ])("refused and told, with the store in memory: %s", async (_what, disks, said) => {
 	const box = await makeBox(disks);
 	expect(await box.run("prepare")).toBe(0);
-	const [code, cause] = (await box.read("run/slipway/failure")).split("\n");
+	const [code, cause] = (await box.read("run/slipway-boot/failure")).split("\n");
 	expect(code).toBe("E_MEDIA");
 	expect(cause).toContain(said);
 	expect(await box.read("calls")).toBe([MEMORY, "chown slipway:slipway /var/lib/slipway", ""].join("\n"));
@@ -46,21 +46,31 @@ test("every refusal is told, and a data disk is mounted whatever becomes of the 
 	const box = await makeBox(disk);
 	expect(await box.run("prepare")).toBe(0);
 	expect(await box.read("calls")).toContain("/dev/vdb1 /var/lib/slipway\n");
-	expect(await box.read("run/slipway/failure")).toMatch(
+	expect(await box.read("run/slipway-boot/medium")).toMatch(
 		/^E_MEDIA\nThe medium of the root image 0123456789ab cannot be read\.\nInsert the medium .*\n$/,
 	);
 	const both = await makeBox(disk + disk);
 	expect(await both.run("prepare")).toBe(0);
-	expect((await both.read("run/slipway/failure")).split("\n").filter((line) => line === "E_MEDIA")).toHaveLength(2);
+	expect(await both.read("run/slipway-boot/failure")).toMatch(
+		/^E_MEDIA\nMore than one data partition: .*\nLeave .*\n$/,
+	);
+	expect(await both.read("run/slipway-boot/medium")).toMatch(/^E_MEDIA\nThe medium of /);
+	expect(await both.run("prepare")).toBe(0);
+	expect((await both.read("run/slipway-boot/failure")).split("\n")).toHaveLength(4); // of this run alone
 });
 
-test("prepare does not write through a link that lies in the agent's folder", async () => {
-	const box = await makeBox();
-	await symlink("/dev/target", join(box.folder, "run/slipway/failure"));
-	await symlink("/dev/target", join(box.folder, "run/slipway/hardware.json"));
+test("prepare touches nothing in the agent's folder, whatever lies there", async () => {
+	const box = await makeBox(partition("/dev/sda1", TYPE, "SLIPWAY-DATA", "vfat"));
+	const agents = join(box.folder, "run/slipway");
+	await writeFile(join(box.folder, "dev/target"), "as it was\n", { mode: 0o600 });
+	for (const name of ["failure", "medium", "medium.new", "hardware.json"])
+		await symlink("/dev/target", join(agents, name));
+	const before = await readdir(agents);
 	expect(await box.run("prepare")).toBe(0);
-	await expect(box.read("dev/target")).rejects.toMatchObject({ code: "ENOENT" });
-	expect(await box.read("run/slipway/failure")).toMatch(/^E_MEDIA\n/);
+	expect(await box.read("dev/target")).toBe("as it was\n");
+	expect((await stat(join(box.folder, "dev/target"))).mode & 0o777).toBe(0o600);
+	expect(await readdir(agents)).toEqual(before);
+	expect((await readdir(join(box.folder, "run/slipway-boot"))).sort()).toEqual(["failure", "medium"]);
 });
 
 test("an agent that ended is spoken for, on console and in the status; one that said why it cannot start is not spoken over", async () => {

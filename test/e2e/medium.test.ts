@@ -1,4 +1,4 @@
-import { mkdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, open, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { run } from "../../builder/tools/run.ts";
@@ -12,8 +12,8 @@ import { type Box, makeBox, ROOT_ID, stub } from "../support/box.ts";
 const LABEL = "SLIPWAY_0123456789AB";
 
 interface Machine extends Box {
-	/** Makes a disk image; `files`: what is on it, by path. */
-	image(name: string, files: Record<string, string>): Promise<string>;
+	/** Makes a disk image; `files`: what is on it, by path; `links`: where the links on it lead, by path. */
+	image(name: string, files: Record<string, string>, links?: Record<string, string>): Promise<string>;
 	/** Makes the image a block device of that name; on the list it comes with `plug`. */
 	device(name: string, image: string): Promise<void>;
 	/** Runs shell lines in the box: `plug` sets what lsblk lists, `medium` runs the script and keeps what it says in `said`. */
@@ -32,19 +32,24 @@ async function makeMachine(): Promise<Machine> {
 	);
 	return {
 		...box,
-		image: async (name, files) => {
+		image: async (name, files, links = {}) => {
 			const [tree, file] = [join(folder, "trees", name), join(folder, `${name}.img`)];
+			await mkdir(tree, { recursive: true });
 			for (const [path, text] of Object.entries(files)) {
 				await mkdir(join(tree, path, ".."), { recursive: true });
 				await writeFile(join(tree, path), text);
 			}
+			for (const [path, target] of Object.entries(links)) await symlink(target, join(tree, path));
 			await run("mkfs.ext4", ["-q", "-O", "^has_journal", "-d", tree, file, "1M"]);
 			return file;
 		},
 		device: async (name, image) => {
 			const loop = (await run("losetup", ["--find", "--show", "--read-only", image])).stdout.trim();
-			onTestFinished(async () => void (await run("losetup", ["--detach", loop])));
-			const { rdev } = await stat(loop);
+			// Detached while it is held, it goes by itself when nobody holds it any more, whatever becomes of this process.
+			const held = await open(loop);
+			onTestFinished(() => held.close());
+			await run("losetup", ["--detach", loop]);
+			const { rdev } = await held.stat();
 			await run("mknod", [join(folder, "dev", name), "b", String((rdev >> 8) & 0xfff), String(rdev & 0xff)]);
 		},
 		script: async (lines) => {
@@ -99,6 +104,39 @@ test("a medium that is pulled out and put back is there again, for a name space 
 		plug '/dev/sdb  ${LABEL}'; medium; ask back; findmnt -no SOURCE $at
 		exec 4>&-; cat <&5; wait`);
 	expect(said).toBe("there: one\npulled: nothing\nback: one\n/dev/sdb\none");
+});
+
+test("a content stick is mounted nowhere else than where the agent looks, wherever a link on the medium leads", async () => {
+	const box = await makeMachine();
+	const { "content/release": _, ...mark } = iso("one");
+	await box.device("sda", await box.image("medium", mark, { content: "/run/victim" }));
+	await box.device("sdc", await box.image("mark", {}, { ".disk": "/run/victim" }));
+	await box.device("sdb1", await box.image("stick", { release: "two\n" }));
+	await mkdir(join(box.folder, "run/victim"));
+	await writeFile(join(box.folder, "run/victim/root-0123456789ab"), `${ROOT_ID}\n`);
+	const said = await box.script(`
+		plug ${DISK} '/dev/sdb1 sdb SLIPCONTENT'; medium; echo "$said"; findmnt -no SOURCE $at; ls /run/victim
+		medium; echo "again $said"; grep -c /dev/sdb1 /proc/self/mountinfo || true; ls $at/content/ 2>&1 || true
+		plug '/dev/sdc  ${LABEL}'; medium; echo "$said"`);
+	const refused =
+		"E_MEDIA\nThe content stick /dev/sdb1 cannot be mounted.\nMake an ext4, XFS, exFAT or FAT file system on it.";
+	expect(said).toMatch(
+		`${refused}\n/dev/sda\nroot-0123456789ab\nagain ${refused}\n0\n` +
+			"ls: cannot access '/run/slipway-medium/content/': Too many levels of symbolic links\n" +
+			"E_MEDIA\nThe medium of the root image 0123456789ab cannot be read.\n",
+	);
+});
+
+test("what is refused stands in a file of root's own until a run has nothing to refuse", async () => {
+	const box = await makeMachine();
+	await box.device("sda", await box.image("medium", iso("one")));
+	const said = await box.script(`
+		told=/run/slipway-boot/medium
+		plug ${DISK} '/dev/sdb1 sdb SLIPCONTENT' '/dev/sdc1 sdc SLIPCONTENT'; medium
+		[ "$said" = "$(cat $told)" ]; cat $told
+		medium; [ "$said" = "$(cat $told)" ]
+		plug ${DISK}; medium; stat -c '%s %a' $told; ls /run/slipway-boot`);
+	expect(said).toMatch(/^E_MEDIA\nMore than one medium has the label SLIPCONTENT: .*\nLeave .*\n0 644\nmedium$/);
 });
 
 test("of two media none is taken, but a second one does not disturb the first", async () => {

@@ -33,7 +33,7 @@ export async function stub(folder: string, name: string, text: string): Promise<
 export async function makeBox(disks = ""): Promise<Box> {
 	const folder = await mkdtemp(join(tmpdir(), "slipway-box-"));
 	onTestFinished(() => rm(folder, { recursive: true, force: true }));
-	for (const path of ["bin", "dev", "run/slipway", "run/slipway-medium/content"])
+	for (const path of ["bin", "dev", "run/slipway", "run/slipway-boot", "run/slipway-medium/content"])
 		await mkdir(join(folder, path), { recursive: true });
 	await writeFile(join(folder, "cmdline"), `root=live:x slipway.root=${ROOT_ID} quiet\n`);
 	await writeFile(join(folder, "disks"), disks);

@@ -66,6 +66,7 @@ export async function makeContent(
 		trust: join(dir, "trust.pem"),
 		store: join(dir, "store"),
 		run: join(dir, "run"),
+		boot: join(dir, "boot"),
 		network: { registryPort: 0, statusPort: 0 },
 		serve: "store", // whatever file system the tests run on
 	};
