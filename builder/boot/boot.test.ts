@@ -1,15 +1,16 @@
 import { X509Certificate } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { pack } from "tar-stream";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { type Guest, qemuArgs } from "../tools/qemu.ts";
 import { run } from "../tools/run.ts";
 import { checkBox } from "./check.ts";
 import { findRelease } from "./find-release.ts";
+import { startGuest } from "./guest.ts";
 import { unpackImage } from "./image-root.ts";
 import { checkPulledMedium } from "./medium.ts";
 import { get, pin } from "./pinned.ts";
@@ -135,6 +136,26 @@ test("without KVM the processor lacks what emulation stalls on; paths with comma
 	expect(args).toContain("-qmp unix:/q,,q.sock,server");
 	expect(args).toContain("-machine q35,smm=on");
 	expect(qemuArgs({ ...guest, accel: "kvm", uefi: null, media: "cd" }).join(" ")).not.toMatch(/tcg|pflash|usb/);
+});
+
+test("the socket of a guest has a path that the kernel takes, however deep the scratch folder, and goes with the guest", async () => {
+	const socket = Promise.withResolvers<string>();
+	const guest = await startGuest({
+		...{ arch: "amd64", firmware: "bios", media: "usb", iso: "/a.iso", memory: 512, serialLog: "/s.log", disk: null },
+		...{ ports: [], work: join(dir, "deep".repeat(40)), signal: new AbortController().signal },
+		run: async (program, args) => {
+			const path = /unix:([^,]+)/.exec(args.join(" "))?.[1];
+			if (path !== undefined) {
+				expect((await stat(dirname(path))).mode & 0o777).toBe(0o700);
+				socket.resolve(path);
+			}
+			return { stdout: program, stderr: "", exitCode: 0 };
+		},
+	});
+	const path = await socket.promise;
+	expect(Buffer.byteLength(path)).toBeLessThanOrEqual(107);
+	await guest.stop();
+	await expect(stat(dirname(path))).rejects.toMatchObject({ code: "ENOENT" });
 });
 
 test("an image whose paths lead out of its root is refused, and nothing is written there", async () => {

@@ -1,3 +1,4 @@
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
@@ -38,13 +39,18 @@ export async function startGuest(o: GuestOptions): Promise<RunningGuest> {
 	const ports = await freePorts(o.ports.length);
 	const uefi = o.firmware === "uefi" ? await uefiFirmware(o.arch, join(o.work, "vars.fd")) : null;
 	const forward = o.ports.map((port, i) => [port, ports[i]!] as const);
-	const socket = join(o.work, "qmp.sock");
+	// The kernel takes 107 bytes for a socket's path (unix(7)), and the scratch folder may lie deep.
+	const short = await mkdtemp("/tmp/slipway-qmp-");
+	const socket = join(short, "s");
 	const stopping = new AbortController();
 	const signal = AbortSignal.any([o.signal, stopping.signal]);
-	const ended = o.run(qemuProgram(o.arch), qemuArgs({ ...o, accel, uefi, forward, qmp: socket }), { signal }).then(
-		() => undefined,
-		(error: unknown) => error,
-	);
+	const ended = o
+		.run(qemuProgram(o.arch), qemuArgs({ ...o, accel, uefi, forward, qmp: socket }), { signal })
+		.finally(() => rm(short, { recursive: true, force: true }))
+		.then(
+			() => undefined,
+			(error: unknown) => error,
+		);
 	return {
 		accel,
 		why,
