@@ -28,8 +28,7 @@ export function blobs(app: FastifyInstance, registry: Registry): void {
 			}
 			const { start, end } = range ?? { start: 0, end: size - 1 };
 			if (range !== undefined) reply.code(206).header("content-range", `bytes ${start}-${end}/${size}`);
-			reply.header("content-length", end - start + 1);
-			return await sendPieces(reply, await registry.blobs.stream(digest, size, start, end));
+			return await sendPieces(reply, await registry.blobs.stream(digest, size, start, end), end - start + 1);
 		},
 	});
 }

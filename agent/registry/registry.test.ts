@@ -69,6 +69,25 @@ test("a source that fails later: the answer is never whole, and the next request
 	expect((await ask(`GET ${path}`)).body.equals(source.stored.get(big.digest)!)).toBe(true);
 }, 10_000);
 
+test.each([-1, 1])(
+	"a source that gives %d byte more than it should: the connection ends with that answer",
+	async (more) => {
+		const source = new MemoryBlobs();
+		const big = source.put(Buffer.alloc(300_000, "x"), "application/octet-stream");
+		const config = source.put("{}", MEDIA_TYPE.ociConfig);
+		const manifest = source.putDocument({ config, layers: [big] }, MEDIA_TYPE.ociManifest);
+		const view = await buildView([record("a.example/big:1", manifest)], source);
+		source.stored.set(big.digest, Buffer.alloc(big.size + more, "x"));
+		const { stream } = source;
+		source.stream = (digest, size, start) => stream.call(source, digest, size, start, size + more);
+		const { ask } = await serveView(() => view, source);
+		const answer = await ask(`GET /v2/a.example/big/blobs/${big.digest}`, { connection: "keep-alive" });
+		expect(answer.broken).toBeDefined();
+		expect(answer.body.length).toBeLessThan(big.size);
+	},
+	10_000,
+);
+
 test("a client that goes away ends the reading: nothing is asked of the source any more", async () => {
 	const source = new MemoryBlobs();
 	source.piece = 1 << 20;
