@@ -22,13 +22,19 @@ interface Answer {
 export class BlobHasher {
 	#worker: Worker | undefined;
 	#files = 0;
+	/** Why the thread is gone: it answers nobody any more. */
+	#failure: Error | undefined;
 	readonly #waiting = new Map<number, { resolve: (hex: string) => void; reject: (error: Error) => void }>();
 
-	/** `advance`: bytes up to there are written. `end`: that is all; the digest in hex. The descriptor stays open until then. */
+	/**
+	 * `advance`: bytes up to there are written. `end`: that is all; the digest in hex. The descriptor stays open until then.
+	 * Errors, of all three, at once: what the thread died of, E_IO.
+	 */
 	follow(fd: number, algorithm: string): { advance: (to: number) => void; end: () => Promise<string> } {
 		const file = ++this.#files;
 		let written = 0;
 		const order = (finish: boolean) => {
+			if (this.#failure !== undefined) throw this.#failure;
 			this.#thread().postMessage({ file, fd, algorithm, to: written, finish } satisfies Order);
 		};
 		return {
@@ -38,8 +44,8 @@ export class BlobHasher {
 			},
 			end: () =>
 				new Promise((resolve, reject) => {
-					this.#waiting.set(file, { resolve, reject });
 					order(true);
+					this.#waiting.set(file, { resolve, reject });
 				}),
 		};
 	}
@@ -67,7 +73,8 @@ export class BlobHasher {
 	}
 
 	#fail(error: Error): void {
-		for (const { reject } of this.#waiting.values()) reject(error);
+		this.#failure ??= new SlipwayError("E_IO", `Blobs cannot be hashed: ${error.message}.`, { cause: error });
+		for (const { reject } of this.#waiting.values()) reject(this.#failure);
 		this.#waiting.clear();
 	}
 }

@@ -186,6 +186,21 @@ test("a blob that is cut short after it was found right never makes a whole answ
 	expect(told).toEqual([b.digest]);
 });
 
+test("the end of a scrub leaves a damaged document told, and finds one that nobody has looked at", async () => {
+	const b = blob(1000);
+	await put(b);
+	await commit([b]); // its signed release is missing
+	const { scrub } = await openScrub();
+	for (let i = 0; i < 2; i++) {
+		scrub.start();
+		await scrub.settled();
+		expect(state.status.conditions).toContainEqual(
+			expect.objectContaining({ name: "storeDocuments", ok: false, code: "E_STORE" }),
+		);
+	}
+	await scrub.stop();
+});
+
 test("a check that is given up ends at once", async () => {
 	const b = blob(3_000_000);
 	await put(b);

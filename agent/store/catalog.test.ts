@@ -6,6 +6,8 @@ import { flip } from "../../test/support/forge.ts";
 import { tempDir } from "../../test/support/temp.ts";
 import { checkSpace } from "../load/space.ts";
 import type { CommittedSet } from "./catalog.ts";
+import { fsck } from "./fsck.ts";
+import { collectAll } from "./gc.ts";
 import { listQuarantine } from "./quarantine.ts";
 import { type Blob, Store } from "./store.ts";
 
@@ -49,6 +51,12 @@ async function release(store: Store, name: string, blobs: readonly Made[]): Prom
 	return set;
 }
 
+const MIB = 2 ** 20;
+/** Bytes that a folder takes of its disk. */
+async function blocks(path: string): Promise<number> {
+	const stats = (await readdir(path, { recursive: true })).map((name) => stat(join(path, name)));
+	return (await Promise.all(stats)).reduce((sum, each) => sum + each.blocks * 512, 0);
+}
 const documents = async () => (await readdir(join(folder, "signed"))).map((name) => name.slice(0, 1)).sort();
 const held = async (store: Store, ...blobs: readonly Made[]) => blobs.length - (await store.untrusted(blobs)).length;
 const [shared, a, b, c] = [blob(3000), blob(100), blob(200), blob(300)];
@@ -119,7 +127,32 @@ test("where a load does not fit beside it, the previous release makes room", asy
 	await checkSpace(store, [index(c.size)]);
 	expect(store.previous?.release[0]).toBe("1");
 	await expect(checkSpace(store, [index(2 ** 50)])).rejects.toMatchObject({ code: "E_NO_SPACE" });
+	expect([store.previous?.release[0], await held(store, a, b)]).toEqual(["1", 2]); // it would be of no help
+
+	// What lies in the quarantine goes first, and is enough for a file of that size.
+	const used = await blocks(folder);
+	const room = join(folder, "quarantine");
+	await mkdir(room);
+	await writeFile(join(room, "bad"), randomBytes(4 * MIB));
+	await checkSpace(store, [index(MIB)], Math.ceil(used / MIB) + 2);
+	expect([await readdir(room), store.previous?.release[0]]).toEqual([[], "1"]);
+
+	// So much that only the previous release's blob is in the way.
+	await writeFile(store.path(a.digest), randomBytes(8 * MIB));
+	await checkSpace(store, [index(2 * MIB)], Math.ceil(used / MIB) + 4);
 	expect([store.previous, await held(store, a), await held(store, b)]).toEqual([undefined, 0, 1]);
+});
+
+test("many small blobs count with the blocks that they take", async () => {
+	const store = await Store.open(folder);
+	const blobs = Array.from({ length: 1000 }, (_, i) => ({
+		digest: `sha256:${String(i).padStart(64, "0")}`,
+		size: 1,
+		tarOffset: 0,
+		frame: 0,
+	}));
+	await expect(checkSpace(store, [{ blobs }], 3)).rejects.toMatchObject({ code: "E_NO_SPACE" });
+	await checkSpace(store, [{ blobs }], 16);
 });
 
 test("a catalog of the first form, without a previous release, is read", async () => {
@@ -149,7 +182,18 @@ test("a damaged catalog is moved aside and told; its blobs stay, and a whole rea
 	expect((await stat(store.path(shared.digest))).ino).toBe(ino);
 	expect((await listQuarantine(folder)).map(({ hex }) => `sha256:${hex}`)).toEqual([a.digest]);
 	// And they are still taken for good after a restart that comes before the commit.
-	expect(await held(await Store.open(folder), shared, b)).toBe(2);
+	const again = await Store.open(folder);
+	expect(await held(again, shared, b)).toBe(2);
+
+	// Till then nobody knows what is needed: nothing goes, and nothing is called right.
+	await expect(collectAll(again)).rejects.toMatchObject({ code: "E_STORE" });
+	await again.sweep();
+	expect(await held(again, shared, b)).toBe(2);
+	const report = await fsck(again, { mode: "quick", condemn: async () => undefined });
+	expect([report.ok, report.documents[0]?.name]).toEqual([false, "catalog.json"]);
+	await release(again, "1", [shared, b]);
+	const { damage } = await Store.open(folder);
+	expect([damage, await collectAll(again)]).toEqual([undefined, expect.objectContaining({ blobs: 0, bytes: 100 })]);
 });
 
 test("a store that was copied to another disk needs no medium", async () => {

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -47,20 +48,20 @@ export function advance(now: Catalog | undefined, next: CommittedSet): Catalog {
 
 /**
  * Reads the catalog; undefined when nothing is committed. One that cannot be read or parsed is as good as none, since
- * everything can be loaded again from signed content: it is moved to `catalog.json.bad` for whoever wants to know.
+ * everything can be loaded again from signed content: it is moved to `catalog.json.bad` for whoever wants to know, and that
+ * file is the memory of the damage until another catalog is written.
  */
 export async function readCatalog(folder: string): Promise<{ catalog?: Catalog; damage?: SlipwayError }> {
 	const file = join(folder, "catalog.json");
+	const bad = `${file}.bad`;
 	try {
 		return { catalog: catalog.parse(JSON.parse(await readFile(file, "utf8"))) };
 	} catch (cause) {
 		const { code } = cause as NodeJS.ErrnoException;
-		if (code === "ENOENT") return {};
-		if (code !== undefined && code !== "EIO") throw cause; // no rights, no descriptors: nothing is said about its bytes
-		await rename(file, `${file}.bad`).catch(() => undefined);
-		return {
-			damage: new SlipwayError("E_STORE", `The store's catalog was damaged; it is now ${file}.bad.`, { cause }),
-		};
+		if (code !== undefined && code !== "ENOENT" && code !== "EIO") throw cause; // no rights, no descriptors: nothing is said about its bytes
+		if (code !== "ENOENT") await rename(file, bad).catch(() => undefined);
+		else if (!existsSync(bad)) return {};
+		return { damage: new SlipwayError("E_STORE", `The store's catalog was damaged; it is now ${bad}.`, { cause }) };
 	}
 }
 

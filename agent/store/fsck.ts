@@ -47,8 +47,8 @@ export interface FsckOptions {
  */
 export async function fsck(store: Store, options: FsckOptions): Promise<FsckReport> {
 	const sets = setsOf(store.catalog);
-	const documents: Fault[] = [];
-	if (store.damage) documents.push({ name: "catalog.json", fault: store.damage.message, release: "current" });
+	const documents = await checkDocuments(store);
+	if (store.damage) documents.unshift({ name: "catalog.json", fault: store.damage.message, release: "current" });
 	const damaged: (Fault & { missing: boolean })[] = [];
 	const seen = new Set<string>();
 	let bytes = 0;
@@ -59,8 +59,6 @@ export async function fsck(store: Store, options: FsckOptions): Promise<FsckRepo
 	};
 	for (const [i, set] of sets.entries()) {
 		const release = i === 0 ? "current" : "previous";
-		const faults = await documentFaults(store, set);
-		if (store.needs(set.release)) documents.push(...faults.map((fault) => ({ ...fault, release }) as const)); // else it has just gone
 		const blobs = blobsOf(set).filter(({ digest }) => !seen.has(digest));
 		const suspects = options.mode === "full" ? blobs : await store.untrusted(blobs);
 		for (const { digest, size } of suspects) {
@@ -84,6 +82,17 @@ export async function fsck(store: Store, options: FsckOptions): Promise<FsckRepo
 		documents,
 		extra: await strangers(store),
 	};
+}
+
+/** What is wrong with the signed documents of the sets that the catalog names, and with their agreement with it. */
+export async function checkDocuments(store: Store): Promise<Fault[]> {
+	const found: Fault[] = [];
+	for (const [i, set] of setsOf(store.catalog).entries()) {
+		const release = i === 0 ? "current" : "previous";
+		const faults = await documentFaults(store, set);
+		if (store.needs(set.release)) found.push(...faults.map((fault) => ({ ...fault, release }) as const)); // else it has just gone
+	}
+	return found;
 }
 
 /** What is wrong with a set's signed documents, and with their agreement with the catalog. */

@@ -58,8 +58,12 @@ export async function collect(folder: string, marks: Marks): Promise<Freed> {
 	return { blobs, documents, bytes };
 }
 
-/** As `store.gc`, and the quarantine is emptied as well: what somebody asks for who needs the room. */
-export async function collectAll(store: Pick<Store, "folder" | "gc">): Promise<Freed> {
+/**
+ * As `store.gc`, and the quarantine is emptied as well: what somebody asks for who needs the room. Errors: E_STORE after a
+ * damaged catalog, as long as nothing is committed: every blob would go that the next load takes over.
+ */
+export async function collectAll(store: Pick<Store, "damage" | "folder" | "gc">): Promise<Freed> {
+	if (store.damage !== undefined) throw store.damage;
 	const freed = await store.gc();
 	return { ...freed, bytes: freed.bytes + (await emptyQuarantine(store.folder)) };
 }

@@ -19,6 +19,15 @@ test("a file that somebody put in a blob's way is not written to", async () => {
 	expect(await readFile(outside, "utf8")).toBe("not ours");
 });
 
+test("a hashing thread that died fails who waits, and at once whoever comes later", async () => {
+	const hasher = new BlobHasher();
+	const later = hasher.follow(0, "sha256");
+	await expect(hasher.follow(0, "no-such-hash").end()).rejects.toMatchObject({ code: "E_IO" });
+	await expect(later.end()).rejects.toMatchObject({ code: "E_IO" });
+	expect(() => later.advance(1)).toThrow(/cannot be hashed/);
+	await hasher.stop();
+});
+
 test("bytes that cannot be read back are the disk's fault", async () => {
 	const hasher = new BlobHasher();
 	const { advance, end } = hasher.follow(99_999, "sha256"); // no such descriptor

@@ -6,7 +6,7 @@ import { digest } from "../../bundle/index-schema.ts";
 import { type ScrubStatus, type State, slipwayErrors } from "../status/state.ts";
 import { setsOf } from "./catalog.ts";
 import { replaceFile } from "./files.ts";
-import type { Fault } from "./fsck.ts";
+import { checkDocuments, type Fault } from "./fsck.ts";
 import type { StoreSource } from "./source.ts";
 import { blobsOf } from "./store.ts";
 import { tellCheck } from "./tell.ts";
@@ -56,7 +56,7 @@ export interface ScrubOptions {
 }
 
 /**
- * Reads the whole store in the background, from time to time, and takes damaged blobs out of it. It is slow on purpose, waits
+ * Reads the whole store in the background, from time to time, takes damaged blobs out of it and tells damaged documents. It is slow on purpose, waits
  * for those who pull and for loads, and goes on where it was after a restart.
  */
 export class Scrub {
@@ -135,7 +135,7 @@ export class Scrub {
 		try {
 			await this.#readAll();
 		} catch (error) {
-			if (!this.#ending.signal.aborted) this.#options.state.condition("storeCheck", ...slipwayErrors(error));
+			if (!this.#ending.signal.aborted) this.#options.state.condition("scrub", ...slipwayErrors(error));
 		}
 	}
 
@@ -167,7 +167,8 @@ export class Scrub {
 		const ended = new Date().toISOString();
 		const last = { blobs: read, bytes: this.#progress.bytesTotal, bad: found.length, ended };
 		this.#record = { format: 1, uptimeMs: 0, position: null, last };
-		tellCheck(this.#options.state, [], found);
+		this.#options.state.condition("scrub");
+		tellCheck(this.#options.state, await checkDocuments(source.store), found);
 		await this.#save();
 	}
 

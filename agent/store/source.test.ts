@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from "node:crypto";
-import { open, rename, writeFile } from "node:fs/promises";
+import { open, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { flip } from "../../test/support/forge.ts";
 import { tempDir } from "../../test/support/temp.ts";
+import { evidenceOf } from "./evidence.ts";
 import { StoreSource } from "./source.ts";
 import type { Store } from "./store.ts";
 
@@ -14,7 +15,7 @@ async function oneBlob(size: number) {
 	await writeFile(file, data);
 	const digest = `sha256:${createHash("sha256").update(data).digest("hex")}`;
 	const told: string[] = [];
-	const store = { open: () => open(file), quarantine: async () => true } as unknown as Store;
+	const store = { open: () => open(file), quarantine: async () => true, proved: new Map() } as unknown as Store;
 	const source = new StoreSource(store, (_, error) => told.push(error.code));
 	return { file, data, digest, source, told };
 }
@@ -94,4 +95,27 @@ test.each([1, 100, 300_000, SIZE])("of %d bytes with another digest the last one
 	};
 	await expect(pull()).rejects.toMatchObject({ code: "E_DIGEST_MISMATCH" });
 	expect(sent).toBeLessThan(size);
+});
+
+test.each([
+	["whole", 0],
+	["in part", 10],
+])("a byte that is changed after the blob was found right: it is not sent %s", async (_, from) => {
+	const { file, data, digest, source, told } = await oneBlob(SIZE);
+	await source.read(digest, SIZE);
+	await writeFile(file, flip(Buffer.from(data), 1000));
+	const answer = source.stream(digest, SIZE, from, SIZE - 1).then((pieces) => take(pieces));
+	await expect(answer).rejects.toMatchObject({ code: "E_DIGEST_MISMATCH" });
+	expect(told).toEqual(["E_DIGEST_MISMATCH"]);
+});
+
+test("a file that only looks otherwise than when it was found right is hashed once more, and sent", async () => {
+	const { file, data, digest, source } = await oneBlob(SIZE);
+	await source.read(digest, SIZE);
+	await writeFile(file, data);
+	for (const from of [5, 0]) {
+		const all = await take(await source.stream(digest, SIZE, from, SIZE - 1));
+		expect((await all.more(0)).equals(data.subarray(from))).toBe(true);
+	}
+	expect(source.store.proved.get(digest)).toEqual(evidenceOf(await stat(file, { bigint: true })));
 });

@@ -13,14 +13,12 @@ const HELD = 1 << 18;
 /**
  * Serves blobs out of the store. The first whole read of a blob after a start hashes it on the way and holds the last piece
  * back until the digest is right, so that bytes which went bad on disk never make a complete answer; what was found right
- * once is then sent straight from the file. A blob that is proved bad or missing goes into quarantine and is told to
- * `onBad`; one that cannot be read just now is E_IO and stays.
+ * once is sent straight from the file as long as that looks as it did then. A blob that is proved bad or missing goes into
+ * quarantine and is told to `onBad`; one that cannot be read just now is E_IO and stays.
  */
 export class StoreSource implements BlobSource {
 	readonly store: Store;
 	readonly #onBad: (digest: string, error: SlipwayError) => void;
-	/** Blobs that were found right since the start, in which file. */
-	readonly #checked = new Map<string, Evidence>();
 	readonly #checking = new Map<string, Promise<void>>();
 	/** Blobs that someone's reading is just hashing. */
 	readonly #hashing = new Set<string>();
@@ -49,11 +47,7 @@ export class StoreSource implements BlobSource {
 	}
 
 	async stream(digest: string, size: number, start: number, end: number): Promise<AsyncIterable<Buffer>> {
-		if (!this.#checked.has(digest) && end >= start) {
-			if (start === 0 && end === size - 1) return this.#open(digest, (handle) => this.#whole(handle, digest, size));
-			await this.#check(digest, size); // a part cannot be checked without the whole
-		}
-		return this.#open(digest, (handle) => this.#part(handle, digest, start, end + 1));
+		return this.#open(digest, (handle) => this.#send(handle, digest, size, start, end + 1));
 	}
 
 	/**
@@ -64,7 +58,6 @@ export class StoreSource implements BlobSource {
 		const error = new SlipwayError("E_DIGEST_MISMATCH", `The stored blob ${digest} is damaged: ${fault}.`, {
 			next: "Insert the medium: the blob is loaded again. If that happens more than once, replace the disk.",
 		});
-		this.#checked.delete(digest);
 		if (await this.store.quarantine(digest, seen)) this.#onBad(digest, error);
 		return error;
 	}
@@ -81,8 +74,8 @@ export class StoreSource implements BlobSource {
 	}
 
 	/**
-	 * Reads the blob's file, which is open only so long. A missing file, or one with sectors that cannot be read, is a bad
-	 * blob; other trouble says nothing about its bytes. Errors: E_DIGEST_MISMATCH, E_IO.
+	 * Reads the blob's file, which is open only so long. A missing file that the store still needs, or one with sectors that
+	 * cannot be read, is a bad blob; other trouble says nothing about its bytes. Errors: E_DIGEST_MISMATCH, E_IO.
 	 */
 	async *#open(digest: string, read: (handle: FileHandle) => AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
 		this.#readers++;
@@ -93,7 +86,7 @@ export class StoreSource implements BlobSource {
 		} catch (cause) {
 			if (cause instanceof SlipwayError) throw cause;
 			const { code } = cause as NodeJS.ErrnoException;
-			if (code === "ENOENT") throw await this.condemn(digest, "its file is missing");
+			if (code === "ENOENT" && this.store.needs(digest)) throw await this.condemn(digest, "its file is missing");
 			if (code === "EIO") await this.condemn(digest, "its file cannot be read");
 			throw new SlipwayError("E_IO", `The stored blob ${digest} cannot be read: ${code}.`, { cause });
 		} finally {
@@ -112,10 +105,30 @@ export class StoreSource implements BlobSource {
 		if (at < to) throw await this.condemn(digest, `it ends at byte ${at}`);
 	}
 
-	/** The whole blob, by now perhaps found right for another client. */
-	#whole(handle: FileHandle, digest: string, size: number): AsyncGenerator<Buffer> {
-		if (this.#checked.has(digest)) return this.#part(handle, digest, 0, size);
-		return this.#hashing.has(digest) ? this.#alongside(handle, digest, size) : this.#checkedParts(handle, digest, size);
+	/** Sends a file that was found right as it is; any other is hashed: on its way out where the whole is asked for, else before. */
+	async *#send(handle: FileHandle, digest: string, size: number, from: number, to: number): AsyncGenerator<Buffer> {
+		const seen = evidenceOf(await handle.stat({ bigint: true }));
+		if (from < to && !this.#isProved(digest, seen)) {
+			if (from === 0 && to === size) {
+				const read = this.#hashing.has(digest) ? this.#alongside : this.#checkedParts;
+				return yield* read.call(this, handle, digest, size);
+			}
+			await this.#prove(digest, size, seen);
+		}
+		yield* this.#part(handle, digest, from, to);
+	}
+
+	/** Whether the bytes of exactly that file were found right since the start. */
+	#isProved(digest: string, seen: Evidence): boolean {
+		const right = this.store.proved.get(digest);
+		return right !== undefined && sameEvidence(seen, right);
+	}
+
+	/** Reads the whole blob; the file that was `seen` must then be the one that is right. Errors: E_DIGEST_MISMATCH, E_IO. */
+	async #prove(digest: string, size: number, seen: Evidence): Promise<void> {
+		await this.#check(digest, size);
+		if (!this.#isProved(digest, seen))
+			throw new SlipwayError("E_IO", `The stored blob ${digest} was replaced while it was being sent.`);
 	}
 
 	/** The blob's bytes; the last piece only comes when size and digest are right. Errors: E_DIGEST_MISMATCH. */
@@ -132,7 +145,7 @@ export class StoreSource implements BlobSource {
 				hash.update(piece);
 			}
 			if (!matches(hash, digest)) throw await this.condemn(digest, "its bytes have another digest", seen);
-			this.#checked.set(digest, seen);
+			this.store.proved.set(digest, seen);
 			if (held !== undefined) yield held;
 		} finally {
 			this.#hashing.delete(digest);
@@ -147,11 +160,8 @@ export class StoreSource implements BlobSource {
 		const seen = evidenceOf(await handle.stat({ bigint: true }));
 		const last = Math.max(0, size - HELD);
 		yield* this.#part(handle, digest, 0, last);
-		if (!this.#checked.has(digest)) await this.#check(digest, size);
 		// A blob that was repaired meanwhile is right, but what was sent came from the file before.
-		const right = this.#checked.get(digest);
-		if (right === undefined || !sameEvidence(seen, right))
-			throw new SlipwayError("E_IO", `The stored blob ${digest} was replaced while it was being sent.`);
+		if (!this.#isProved(digest, seen)) await this.#prove(digest, size, seen);
 		yield* this.#part(handle, digest, last, size);
 	}
 }

@@ -142,6 +142,18 @@ test("many who ask for parts of an unchecked blob cost one reading of it", async
 	expect(open).toHaveBeenCalledTimes(1 + 10);
 });
 
+test("a blob that nothing needs any more may be gone: that is no damage, and nothing of it is kept in memory", async () => {
+	const b = blob(1000);
+	const store = await Store.open(folder);
+	await take(store, [b]);
+	const source = new StoreSource(store, () => expect.unreachable());
+	expect(await read(source, b)).toEqual(b.data);
+	expect([...store.proved.keys()]).toEqual([b.digest]);
+	await store.sweep();
+	await expect(read(source, b)).rejects.toMatchObject({ code: "E_IO" });
+	expect(store.proved.size).toBe(0);
+});
+
 test("the sweep removes what the committed set does not need", async () => {
 	const [old, kept, wanted] = [blob(100), blob(200), blob(300)];
 	const store = await Store.open(folder);

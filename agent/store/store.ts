@@ -25,6 +25,8 @@ export interface Blob {
  */
 export class Store {
 	readonly folder: string;
+	/** Blobs whose bytes were read and found right since the start, in which file. */
+	readonly proved = new Map<string, Evidence>();
 	#catalog: Catalog | undefined;
 	/** One whose writing failed: the disk may hold it all the same, so what it names must stay. */
 	#attempted: Catalog | undefined;
@@ -152,6 +154,7 @@ export class Store {
 		const stat = await lstat(this.path(digest), { bigint: true }).catch(() => undefined);
 		if (seen !== undefined && stat !== undefined && !sameEvidence(seen, evidenceOf(stat))) return false;
 		this.#known.delete(digest);
+		this.proved.delete(digest);
 		if (stat !== undefined) await quarantine(this.folder, this.path(digest));
 		return true;
 	}
@@ -227,12 +230,17 @@ export class Store {
 		return this.gc();
 	}
 
-	/** Removes what nothing needs, at any time, also while a load is going on. One at a time. */
+	/**
+	 * Removes what nothing needs, at any time, also while a load is going on. One at a time. After a damaged catalog, what is
+	 * needed is not known before the next load says so, and until then nothing is removed.
+	 */
 	gc(): Promise<Freed> {
 		const run = async () => {
+			if (this.#damage !== undefined && !this.loading) return { blobs: 0, documents: 0, bytes: 0 };
 			const marks = { needs: (name: string) => this.needs(name), loading: () => this.loading };
 			const freed = await collect(this.folder, marks);
-			for (const digest of this.#known.keys()) if (!this.needs(digest)) this.#known.delete(digest);
+			for (const seen of [this.#known, this.proved])
+				for (const digest of seen.keys()) if (!this.needs(digest)) seen.delete(digest);
 			return freed;
 		};
 		const done = this.#collecting.then(run, run);

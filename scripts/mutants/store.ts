@@ -111,10 +111,18 @@ export const STORE: readonly Mutant[] = [
 	{
 		guards: "a part of a blob is served after the whole was hashed",
 		file: "agent/store/source.ts",
-		find: "			await this.#check(digest, size); // a part cannot be checked without the whole\n",
-		put: "",
+		find: "			await this.#prove(digest, size, seen);\n		}\n",
+		put: "		}\n",
 		test: "agent/store/store.test.ts",
 		name: "bytes that went bad on disk never make a whole answer",
+	},
+	{
+		guards: "what was found right is sent unread only out of the same file",
+		file: "agent/store/source.ts",
+		find: "return right !== undefined && sameEvidence(seen, right);",
+		put: "return right !== undefined || seen.length === 0;",
+		test: "agent/store/source.test.ts",
+		name: "a byte that is changed after the blob was found right",
 	},
 	{
 		guards: "the scrub compares digests",
@@ -190,7 +198,7 @@ export const STORE: readonly Mutant[] = [
 	{
 		guards: "space is asked for before anything is written",
 		file: "agent/load/space.ts",
-		find: "	if (wanted > free) {",
+		find: "	if (wanted > free + gain.bytes) {",
 		put: "	if (wanted < 0) {",
 		test: "agent/store/store.test.ts",
 		name: "memory is told from disk, and content that does not fit is refused",
@@ -198,7 +206,7 @@ export const STORE: readonly Mutant[] = [
 	{
 		guards: "the limit of what the store may take",
 		file: "agent/load/space.ts",
-		find: "if (used + needed.bytes <= limitMiB * MIB) return undefined;",
+		find: "if (used + needed.bytes <= limitMiB * MIB + gain.bytes) return undefined;",
 		put: "if (used >= 0) return undefined;",
 		test: "agent/load/load.test.ts",
 		name: "the configured limit refuses before anything is written",
