@@ -6,6 +6,7 @@ import { PAYLOAD_TYPE } from "./index-schema.ts";
 import {
 	applyAll,
 	applyStatement,
+	MAX_CHAIN,
 	MAX_STATEMENT,
 	MAX_STATEMENTS,
 	makeStatement,
@@ -165,6 +166,11 @@ test("size and signatures have limits; another kind of document does not pass fo
 		previous: item.digest,
 	});
 	expect(() => applyStatement(full, further)).toThrow(code("E_LIMIT"));
+	const second = await new TestChain(r1).make("deny", deny, [r1], { number: 2, previous: item.digest });
+	const after = (bytes: Buffer): Trust => ({ ...baked, statements: [{ ...item, bytes }] });
+	const room = MAX_CHAIN - second.bytes.length;
+	expect(() => applyStatement(after(Buffer.alloc(room)), second)).not.toThrow();
+	expect(() => applyStatement(after(Buffer.alloc(room + 1)), second)).toThrow(code("E_LIMIT", "8 MiB"));
 	const typed = await signEnvelope(PAYLOAD_TYPE.contentRelease, item.payload, r1);
 	const wrong = parseStatement(Buffer.from(JSON.stringify(typed)));
 	expect(() => applyStatement(baked, wrong)).toThrow(code("E_STATEMENT", "type"));

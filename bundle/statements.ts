@@ -12,9 +12,10 @@ import type { Trust } from "./trust.ts";
  * two chains can never be mixed, and is verified with the root role as it stands after the one before.
  */
 
-/** Size of a statement's file, at most, and length of a chain. */
+/** What a statement's file may have at most, and a whole chain: bytes, statements, bytes. */
 export const MAX_STATEMENT = 256 * 1024;
 export const MAX_STATEMENTS = 1024;
+export const MAX_CHAIN = 8 * 2 ** 20;
 
 export interface KnownStatement {
 	readonly statement: Statement;
@@ -50,12 +51,18 @@ function parsePayload(payload: Buffer): Statement {
 	return parseDocument(payload, statementSchema, "statement", "E_STATEMENT");
 }
 
+/** What tells a statement's place in a chain, and whether it is the one that is known there. */
+interface Place {
+	readonly statement: Pick<Statement, "number">;
+	readonly digest: string;
+}
+
 /**
  * The statements of `found` that go beyond the trust's chain, in order. What is known already must be the same statement.
- * Errors: E_STATEMENT (another one under a known number, two under one number, one is missing), E_LIMIT.
+ * Errors: E_STATEMENT (another one under a known number, two under one number, one is missing).
  */
-export function newStatements(trust: Trust, found: readonly UnverifiedStatement[]): UnverifiedStatement[] {
-	const fresh: UnverifiedStatement[] = [];
+export function newStatements<T extends Place>(trust: Pick<Trust, "statements">, found: readonly T[]): T[] {
+	const fresh: T[] = [];
 	for (const item of [...found].sort((a, b) => a.statement.number - b.statement.number)) {
 		const { number } = item.statement;
 		const next = trust.statements.length + fresh.length + 1;
@@ -84,6 +91,10 @@ export function applyStatement(trust: Trust, item: UnverifiedStatement): Trust {
 	const name = `Statement ${statement.number} (${statement.kind})`;
 	if (statement.number > MAX_STATEMENTS) {
 		throw new SlipwayError("E_LIMIT", `${name} is beyond the ${MAX_STATEMENTS} that a chain may have.`);
+	}
+	// What is taken bit by bit is read in one go at the next start.
+	if (trust.statements.reduce((sum, known) => sum + known.bytes.length, bytes.length) > MAX_CHAIN) {
+		throw new SlipwayError("E_LIMIT", `${name} is beyond the ${MAX_CHAIN / 2 ** 20} MiB that a chain may have.`);
 	}
 	if (trust.root === undefined) refuse(name, "this trust store holds no root keys");
 	const last = trust.statements.at(-1);

@@ -74,7 +74,7 @@ export async function readContentSet(
 
 /**
  * Commits a set of which every byte has been verified: checks 11 and 12. A crash in between leaves the old set, which no floor
- * refuses, and the new one can be loaded again. Errors: those of TrustLedger.raise and Store.commit.
+ * refuses, and the new one can be loaded again. Errors: those of TrustLedger.checkFloors, its raise, and Store.commit.
  */
 export async function commitSet(
 	ledger: TrustLedger,
@@ -82,6 +82,7 @@ export async function commitSet(
 	{ release, candidates }: ContentSet,
 	blobs: Parameters<Store["commit"]>[0]["blobs"],
 ): Promise<void> {
+	ledger.checkFloors(release, candidates, store.catalog?.release); // they may have risen while the bytes were read
 	await ledger.raise(release, candidates);
 	await store.commit({ release: release.digest, bundles: candidates.map((c) => c.indexDigest), blobs });
 }

@@ -99,6 +99,36 @@ describe("floors", () => {
 		expect(faults(await open(), release(6), [bundle(8)])).toEqual(["E_ROLLBACK"]);
 	});
 
+	test("two that rise at once, the lower one last, leave the higher", async () => {
+		const ledger = await open();
+		await Promise.all([ledger.raise(release(10), [bundle(3)]), ledger.raise(release(9), [bundle(4)])]);
+		for (const box of [ledger, await open()]) expect(faults(box, release(9), [bundle(4)])).toEqual(["E_ROLLBACK"]);
+	});
+
+	test("an old copy in memory lowers no floor, nor has a reset twice", async () => {
+		const old = await boxWith(release(8), [bundle(8)]);
+		await chain.add("floor-reset", { products: [{ product: "slipway", sequence: 3 }] });
+		await chain.write(content);
+		const other = await open();
+		await other.accept(content);
+		await other.raise(release(7), [bundle(10)]);
+		await old.raise(release(6), [bundle(9), bundle(1, { name: "extra" })]);
+		await old.accept(content);
+		for (const box of [old, await open()]) {
+			expect(faults(box, release(6), [bundle(9)])).toEqual(["E_ROLLBACK", "E_ROLLBACK"]);
+			expect(faults(box, release(7), [bundle(10)])).toEqual([]);
+		}
+	});
+
+	test("a file that was put back to an earlier one is made good from memory", async () => {
+		const ledger = await boxWith(release(5), [bundle(5)]);
+		const early = (await floors())!;
+		await ledger.raise(release(8), [bundle(8)]);
+		await writeFile(join(folder, "floors.json"), early);
+		await ledger.raise(release(8), [bundle(8)]);
+		expect(faults(await open(), release(7), [bundle(7)])).toEqual(["E_ROLLBACK", "E_ROLLBACK"]);
+	});
+
 	test("the committed set is never refused by them, nor is a crash between raise and commit", async () => {
 		// The floors are those of release 6, which was not committed: 5 stays, and 6 can be loaded again.
 		const ledger = await boxWith(release(6), [bundle(6)]);
@@ -135,6 +165,17 @@ describe("floors", () => {
 		expect(faults(ledger, release(5), [], release(5).digest)).toEqual([]);
 		await expect(ledger.raise(release(9), [])).rejects.toEqual(code("E_TRUST_STATE"));
 		await expect(ledger.adopt(release(9), [])).resolves.toBeUndefined();
+	});
+
+	test("a damaged file that was removed lets the same ledger go on from what is committed", async () => {
+		const ledger = await boxWith(...had);
+		await writeFile(join(folder, "floors.json"), "hello\n");
+		await ledger.accept(content);
+		expect(faults(ledger, release(9), [])).toEqual(["E_TRUST_STATE"]);
+		await rm(join(folder, "floors.json"));
+		await ledger.accept(content);
+		await ledger.adopt(release(5), [bundle(5)]);
+		for (const box of [ledger, await open()]) expect(faults(box, release(4), [])).toEqual(["E_ROLLBACK"]);
 	});
 
 	test("a folder where the file should be refuses too", async () => {

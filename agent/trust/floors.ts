@@ -69,7 +69,7 @@ export function floorFaults({ floors }: Floors, claims: readonly Claim[]): Slipw
 }
 
 /** Floors only rise here. The same object comes back when nothing does. */
-export function raised(floors: Floors, claims: readonly Claim[]): Floors {
+export function raised(floors: Floors, claims: readonly (Floor & { readonly key: string })[]): Floors {
 	const higher = claims.filter(({ key, sequence }) => sequence > (floors.floors.get(key)?.sequence ?? 0));
 	const renewed = claims.filter(({ key, sequence }) => {
 		const floor = floors.floors.get(key);
@@ -77,6 +77,18 @@ export function raised(floors: Floors, claims: readonly Claim[]): Floors {
 	});
 	const changes = [...higher, ...renewed].map(({ key, sequence, digest }) => [key, { sequence, digest }] as const);
 	return changes.length === 0 ? floors : { ...floors, floors: new Map([...floors.floors, ...changes]) };
+}
+
+/**
+ * What two copies of the floors, one of them perhaps old, come to: that on which more statements have had their effect, or
+ * else the higher of each. The first itself, if the second adds nothing.
+ */
+export function merged(a: Floors, b: Floors): Floors {
+	if (a.statements !== b.statements) return a.statements > b.statements ? a : b;
+	const claims = [...b.floors].flatMap(([key, { sequence, digest }]) =>
+		digest === null && a.floors.get(key)?.sequence === sequence ? [] : [{ key, sequence, digest }],
+	);
+	return raised(a, claims);
 }
 
 /** Lowers what the statements that have not had their effect yet say, in their order; nothing rises by it. */

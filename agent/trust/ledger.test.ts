@@ -31,8 +31,12 @@ describe("kept statements", () => {
 	test("are taken once, in order, and are in force at the next start without the medium", async () => {
 		await chain.write(content);
 		const ledger = await open();
+		const before = ledger.trust;
 		expect(await ledger.accept(content)).toBe(2);
+		const after = ledger.trust;
+		expect(after).not.toBe(before);
 		expect(await ledger.accept(content)).toBe(0);
+		expect(ledger.trust).toBe(after); // nothing that was proved with it is proved anew
 		expect(await kept()).toEqual(["1.dsse.json", "2.dsse.json"]);
 		await rm(content, { recursive: true });
 		for (const box of [ledger, await open()]) {
@@ -124,6 +128,28 @@ describe("kept statements", () => {
 		expect((await open()).trust.statements).toHaveLength(2);
 	});
 
+	test("the last one is missed when it is gone, until a medium brings it again", async () => {
+		await chain.write(content);
+		await (await open()).accept(content);
+		await rm(join(folder, "statements/2.dsse.json"));
+		const ledger = await open();
+		const error = await (async () => ledger.trust)().catch((e: unknown) => e);
+		expect(error).toEqual(code("E_STATEMENT", "had 2 statements; 1 are left"));
+		expect((error as { next: string }).next).toMatch(/medium with all statements/);
+		await rename(content, `${content}-away`);
+		expect(await ledger.accept(content)).toBe(0); // a medium that does not know it
+		expect(() => ledger.trust).toThrow(code("E_STATEMENT"));
+		expect(await ledger.accept(`${content}-away`)).toBe(1);
+		for (const box of [ledger, await open()]) expect(box.trust.release.denyKeys).toContain(key.keyId);
+	});
+
+	test("two folders at once are taken one after the other", async () => {
+		await chain.write(content);
+		const ledger = await open();
+		expect(await Promise.all([ledger.accept(content), ledger.accept(content)])).toEqual([2, 0]);
+		expect(ledger.trust.statements).toHaveLength(2);
+	});
+
 	test("a statement counts only once it is kept", async () => {
 		await chain.write(content);
 		const ledger = await open();
@@ -139,6 +165,14 @@ describe("kept statements", () => {
 		await writeFile(join(statements, "1.dsse.json"), Buffer.alloc(256 * 1024 + 1, " "));
 		await expect((await open()).accept(content)).rejects.toEqual(code("E_LIMIT"));
 		await rm(join(statements, "1.dsse.json"));
+		// As large as they may be, all under one number: what is held is one of them, what is read has an end.
+		const large = Buffer.from(chain.list[0]!.bytes.toString().padEnd(256 * 1024));
+		const files = Array.from({ length: 33 }, (_, i) => join(statements, `${i}.dsse.json`));
+		await Promise.all(files.map((file) => writeFile(file, large)));
+		await expect((await open()).accept(content)).rejects.toEqual(code("E_LIMIT", "8 MiB"));
+		await rm(files[32]!);
+		expect(await (await open()).accept(content)).toBe(1);
+		await Promise.all(files.slice(0, 32).map((file) => rm(file)));
 		await Promise.all(Array.from({ length: 2049 }, (_, i) => writeFile(join(statements, `x${i}`), "")));
 		await expect((await open()).accept(content)).rejects.toEqual(code("E_LIMIT", "2048"));
 	});

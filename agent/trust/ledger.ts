@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { isTrouble } from "../../bundle/read.ts";
-import { readStatementFolder, statementFile } from "../../bundle/statement-folder.ts";
-import { applyAll, applyStatement, type KnownStatement, newStatements } from "../../bundle/statements.ts";
+import { followingStatements, readStatementFolder, statementFile } from "../../bundle/statement-folder.ts";
+import { applyAll, applyStatement, type KnownStatement } from "../../bundle/statements.ts";
 import type { Trust } from "../../bundle/trust.ts";
 import { replaceFile } from "../store/files.ts";
 import type { Candidate } from "./candidates.ts";
@@ -12,6 +12,7 @@ import {
 	type Claim,
 	type Floors,
 	floorFaults,
+	merged,
 	NO_FLOORS,
 	raised,
 	readFloors,
@@ -26,18 +27,18 @@ type Item = Pick<Candidate, "index" | "indexDigest">;
 /**
  * What the box has learnt about trust since it was built, in `<store>/state/trust`: the statements it was given, and the floors.
  * Nothing in it is believed because it lies there: statements are verified from the baked root keys at every start, and
- * floors can only refuse.
+ * floors can only refuse. One for a process; what changes it runs one after the other, each on what the one before left.
  */
 export class TrustLedger {
 	readonly #folder: string;
 	#trust: Trust;
-	/** An error when the file is damaged: nothing new is activated then, and what is committed goes on. */
-	#floors: Floors | SlipwayError;
+	/** An error while the file is damaged: nothing new is activated then, and what is committed goes on. */
+	#floors: Floors | SlipwayError = NO_FLOORS;
+	#last: Promise<unknown> = Promise.resolve();
 
-	private constructor(folder: string, trust: Trust, floors: Floors | SlipwayError) {
+	private constructor(folder: string, trust: Trust) {
 		this.#folder = folder;
 		this.#trust = trust;
-		this.#floors = floors;
 	}
 
 	/**
@@ -46,36 +47,50 @@ export class TrustLedger {
 	 */
 	static async open(folder: string, baked: Trust): Promise<TrustLedger> {
 		const { trust, kept } = await replay(join(folder, "statements"), baked);
-		const floors = await readFloors(floorsFile(folder)).catch((error) => {
-			if (error instanceof SlipwayError) return error;
-			throw error;
-		});
-		const ledger = new TrustLedger(folder, trust, floors ?? NO_FLOORS);
+		const ledger = new TrustLedger(folder, trust);
 		// What the image brings is kept too, so that an older image cannot undo it.
 		for (const item of baked.statements) if (!kept.has(item.statement.number)) await ledger.#keep(item);
-		await ledger.#resetFloors();
+		await ledger.#settleFloors();
 		return ledger;
 	}
 
-	/** Keys and denylists as they stand now. */
+	/**
+	 * Keys and denylists as they stand now: another object exactly when a statement has come into force.
+	 * Errors: E_STATEMENT (the floors know of more statements than are kept; a medium with all of them may be accepted first).
+	 */
 	get trust(): Trust {
-		return this.#trust;
+		const { length } = this.#trust.statements;
+		const had = this.#floors instanceof SlipwayError ? 0 : this.#floors.statements;
+		if (had <= length) return this.#trust;
+		throw new SlipwayError(
+			"E_STATEMENT",
+			`This box has had ${had} statements; ${length} are left in ${this.#folder}.`,
+			{
+				next: "Insert a medium with all statements. Check the data disk: it has lost files.",
+			},
+		);
 	}
 
 	/**
 	 * Takes the statements that a content folder carries and the box does not know yet, each verified, then durable, then in
-	 * force. What came before a bad one stays in force. Gives how many were new.
-	 * Errors: E_STATEMENT, E_LIMIT, E_IO, those of parseStatement and the file system.
+	 * force. What was taken before a bad one stays in force. Gives how many were new. May be called as often as content comes.
+	 * Errors: E_STATEMENT, E_LIMIT, E_IO, those of followingStatements, applyStatement and the file system.
 	 */
-	async accept(content: string): Promise<number> {
-		const fresh = newStatements(this.#trust, await readStatementFolder(join(content, "statements")));
-		for (const item of fresh) {
-			const next = applyStatement(this.#trust, item);
-			await this.#keep(item);
-			this.#trust = next;
-		}
-		await this.#resetFloors();
-		return fresh.length;
+	accept(content: string): Promise<number> {
+		return this.#inTurn(async () => {
+			let taken = 0;
+			try {
+				for await (const item of followingStatements(join(content, "statements"), this.#trust.statements)) {
+					const next = applyStatement(this.#trust, item);
+					await this.#keep(item);
+					this.#trust = next;
+					taken += 1;
+				}
+			} finally {
+				await this.#settleFloors();
+			}
+			return taken;
+		});
 	}
 
 	/**
@@ -96,14 +111,23 @@ export class TrustLedger {
 	 * Raises the floors to this set: after everything of it has been verified, right before it is committed. Durable on return;
 	 * nothing is written when nothing rises. Errors: E_TRUST_STATE, those of the file system.
 	 */
-	async raise(release: SignedRelease, bundles: readonly Item[]): Promise<void> {
-		await this.#write(raised(this.#readable(), claimsOf(release, bundles)));
+	raise(release: SignedRelease, bundles: readonly Item[]): Promise<void> {
+		return this.#inTurn(async () => {
+			await this.#change((floors) => raised(floors, claimsOf(release, bundles)));
+			this.#readable();
+		});
 	}
 
 	/** Floors that were lost with their file begin anew at what is committed, never at nothing. Errors: as raise. */
 	async adopt(release: SignedRelease, bundles: readonly Item[]): Promise<void> {
 		if (this.#floors instanceof SlipwayError || this.#floors.floors.size > 0) return;
 		await this.raise(release, bundles);
+	}
+
+	#inTurn<T>(change: () => Promise<T>): Promise<T> {
+		const turn = this.#last.then(change);
+		this.#last = turn.catch(() => undefined);
+		return turn;
 	}
 
 	async #keep({ statement, bytes }: KnownStatement): Promise<void> {
@@ -116,14 +140,20 @@ export class TrustLedger {
 		);
 	}
 
-	async #resetFloors(): Promise<void> {
-		if (this.#floors instanceof SlipwayError) return;
-		await this.#write(afterStatements(this.#floors, this.#trust.statements));
+	/** Has the statements in force take their effect on the floors. A damaged file is told by who needs the floors. */
+	#settleFloors(): Promise<void> {
+		return this.#change((floors) => afterStatements(floors, this.#trust.statements));
 	}
 
-	async #write(next: Floors): Promise<void> {
-		if (next === this.#floors) return;
-		await writeFloors(floorsFile(this.#folder), next);
+	/** Changes the floors as the file has them now: it may be higher than what was read once, damaged, or whole again. */
+	async #change(to: (floors: Floors) => Floors): Promise<void> {
+		const onDisk = (await readFloors(floorsFile(this.#folder)).catch(faultOf)) ?? NO_FLOORS;
+		if (onDisk instanceof SlipwayError) {
+			this.#floors = onDisk;
+			return;
+		}
+		const next = to(this.#floors instanceof SlipwayError ? onDisk : merged(onDisk, this.#floors));
+		if (next !== onDisk) await writeFloors(floorsFile(this.#folder), next);
 		this.#floors = next;
 	}
 
@@ -144,6 +174,11 @@ async function replay(folder: string, baked: Trust): Promise<{ trust: Trust; kep
 			cause: error,
 		});
 	}
+}
+
+function faultOf(error: unknown): SlipwayError {
+	if (error instanceof SlipwayError) return error;
+	throw error;
 }
 
 function floorsFile(folder: string): string {
