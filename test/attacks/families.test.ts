@@ -5,6 +5,7 @@ import { FAMILIES } from "./families/index.ts";
 import type { Attack, Serve } from "./family.ts";
 import { FUZZ_RUNS, SEED } from "./settings.ts";
 import { Site } from "./site.ts";
+import { within } from "./within.ts";
 
 /**
  * Every attack of the table, generated: FUZZ_RUNS cases in all (4,000 when not set), each refused with the code that its
@@ -13,7 +14,9 @@ import { Site } from "./site.ts";
 const RUNS = Math.ceil(FUZZ_RUNS / FAMILIES.length);
 const BATCH = 200;
 const MAX_RSS = 256 * 2 ** 20;
-const MAX_MS = 5000;
+/** Of processor time: what others do on the machine is not this code's doing. A hang takes none, and has a bound of its own. */
+const MAX_CPU_MS = 5000;
+const HANG_MS = 60_000;
 
 let site: Site;
 let cases = 0;
@@ -32,9 +35,11 @@ test.each(FAMILIES)("$row: $title", { timeout: 0 }, async ({ attacks }) => {
 });
 
 async function tryOne({ what, codes, make, serve }: Attack & { serve: Serve }): Promise<void> {
-	const began = performance.now();
-	const found = await answer(site, await make(site), serve);
-	expect(performance.now() - began, `${what}: took too long`).toBeLessThan(MAX_MS);
+	const offer = await make(site);
+	const began = process.cpuUsage();
+	const found = await within(HANG_MS, answer(site, offer, serve));
+	const { user, system } = process.cpuUsage(began);
+	expect((user + system) / 1000, `${what}: took too long`).toBeLessThan(MAX_CPU_MS);
 	if (codes.length === 0) expect(found, what).toEqual([]);
 	else expect(codes, `${what}: answered with ${found.join(", ") || "acceptance"}`).toContain(found[0]);
 	if (++cases % BATCH === 0) await endBatch();

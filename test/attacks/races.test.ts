@@ -13,13 +13,14 @@ import { makeTestBundle, type TestBundle } from "../support/bundles.ts";
 import { pick, place, type Serve } from "./family.ts";
 import { RACES, SEED } from "./settings.ts";
 import { Site } from "./site.ts";
+import { within } from "./within.ts";
 
 /**
  * Somebody changes the medium while it is loaded, and somebody else pulls all the while: whatever comes out of the registry
  * is a part of what was signed, and the load ends well, or in a coded error, and does end. RACES of them, 1,000 when not set.
  */
 
-const HANG_MS = 30_000;
+const HANG_MS = 60_000;
 const REFS = ["a.example/race/one:1", "a.example/race/two:1"];
 
 let site: Site;
@@ -128,19 +129,14 @@ async function runRace(race: Race): Promise<void> {
 	});
 	const puller = pullAllTheWhile(agent);
 	try {
-		await Promise.all([within(agent.settled), disturb(race, content, agent)]);
+		await Promise.all([within(HANG_MS, agent.settled), disturb(race, content, agent)]);
 		await checkEnd(agent, committed, race);
 		expect([...codes]).not.toContain("E_INTERNAL");
 	} finally {
 		await puller.stop();
-		await within(agent.stop());
+		await within(HANG_MS, agent.stop());
 		await site.sweep();
 	}
-}
-
-async function within<T>(work: Promise<T>): Promise<T> {
-	const late = setTimeout(HANG_MS, undefined, { ref: false }).then(() => expect.fail("it hangs"));
-	return Promise.race([work, late]);
 }
 
 async function disturb({ change, file, at, moment, back }: Race, content: string, agent: Agent): Promise<void> {

@@ -124,7 +124,7 @@ export class Site {
 	async remove(): Promise<void> {
 		await this.sweep();
 		// Fails as long as a file in it is open: agents close theirs a moment after they have stopped, and must.
-		await vi.waitFor(() => run("umount", [this.dir]), { timeout: 10_000, interval: 200 });
+		await vi.waitFor(() => run("umount", [this.dir]), { timeout: 60_000, interval: 200 });
 		await rm(this.dir, { recursive: true, force: true });
 	}
 
@@ -222,6 +222,7 @@ export class Site {
 			trust,
 			store,
 			run: join(box, "run"),
+			boot: join(box, "run"),
 			network,
 			serve,
 			...("config" in offer ? offer.config : {}),
