@@ -53,6 +53,7 @@ describe("kept statements", () => {
 		await chain.write(content);
 		const ledger = await open();
 		await expect(ledger.accept(content)).rejects.toEqual(code("E_STATEMENT", "Statement 3 (deny)"));
+		expect(await readFile(join(folder, "floors.json"), "utf8")).toContain('"statements":2'); // with all that it resets
 		expect(await kept()).toEqual(["1.dsse.json", "2.dsse.json"]);
 		expect([...(await open()).trust.release.denyKeys]).toEqual([key.keyId]);
 	});

@@ -64,8 +64,8 @@ export const TRUST: readonly Mutant[] = [
 	{
 		guards: "a statement is durable before it counts",
 		file: "agent/trust/ledger.ts",
-		find: "			await this.#keep(item);\n			this.#trust = next;",
-		put: "			this.#trust = next;\n			await this.#keep(item);",
+		find: "await this.#keep(item);\n					this.#trust = next;",
+		put: "this.#trust = next;\n					await this.#keep(item);",
 		test: "agent/trust/ledger.test.ts",
 		name: "a statement counts only once it is kept",
 	},
