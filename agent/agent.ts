@@ -10,6 +10,7 @@ import { listen, renewTls } from "./http/app.ts";
 import { addresses, ownHosts } from "./http/hosts.ts";
 import { HostWatch } from "./http/watch.ts";
 import { type KernelLine, readKernelLine } from "./load/kernel.ts";
+import { watchBoot } from "./preflight/boot.ts";
 import { type FipsView, fipsStatus } from "./preflight/fips.ts";
 import { AuditFile } from "./registry/audit-file.ts";
 import { createRegistry } from "./registry/registry.ts";
@@ -56,6 +57,7 @@ export async function startAgent(config: ApplianceConfig, facts: Facts = {}): Pr
 		closers.push(await showOnConsoles(state, config.consoles));
 		const bringUp = new BringUp(config, kernel, state);
 		closers.push(() => bringUp.stop());
+		closers.push(watchBoot(config.boot, state));
 		await openEndpoints(config, state, bringUp, closers);
 		await openControl(config, state, bringUp, closers);
 		return { state, settled: bringUp.run(), stop };

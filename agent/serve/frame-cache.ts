@@ -25,7 +25,7 @@ interface Entry {
 /**
  * Verified frames: the ones used last are kept, one that is being made is made once however many wait for it, and only so
  * many are made at a time. Their buffers are used again, since fresh ones would pile up until the collector comes. So what serving out
- * of bundles costs in memory is 32 MiB and a frame or two for each client, whatever the bundles' size.
+ * of bundles costs in memory is 32 MiB, or a frame for each client if that is more, whatever the bundles' size.
  */
 export class FrameCache {
 	readonly #entries = new Map<string, Entry>();
@@ -81,11 +81,11 @@ export class FrameCache {
 		this.#bytes += entry.bytes;
 		for (const [name, oldest] of this.#entries) {
 			if (this.#bytes <= CACHE) break;
-			if (oldest.bytes === 0) continue; // still being made
+			if (oldest.users > 0) continue; // it is being sent, and takes its memory whether it is kept or not
 			this.#entries.delete(name);
 			this.#bytes -= oldest.bytes;
 			oldest.kept = false;
-			if (oldest.users === 0) this.#recycle(oldest);
+			this.#recycle(oldest);
 		}
 	}
 

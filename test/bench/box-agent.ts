@@ -8,11 +8,13 @@ import type { BenchContent } from "./fixture.ts";
 import { measure, peakRssOf } from "./measure.ts";
 
 const PORTS = { registryPort: 15010, statusPort: 15011 };
+const UNIT = "overlays/appliance/files/usr/lib/systemd/system/slipway-agent.service";
 const WAIT_MS = 600_000;
 
 /** The agent as the box runs it: one script, its configuration in JSON, the hardware recorded, its run folder in memory. */
 export class BoxAgent {
 	readonly store: string;
+	readonly #nodeOptions: string;
 	readonly #script: string;
 	readonly #config: string;
 	readonly #run: string;
@@ -20,7 +22,8 @@ export class BoxAgent {
 	#child: ChildProcess | undefined;
 	#started = 0;
 
-	private constructor(dir: string, run: string) {
+	private constructor(nodeOptions: string, dir: string, run: string) {
+		this.#nodeOptions = nodeOptions;
 		this.store = join(dir, "store");
 		this.#script = join(dir, "agent.mjs");
 		this.#config = join(dir, "appliance.json");
@@ -34,7 +37,12 @@ export class BoxAgent {
 		serve: "store" | "in-place",
 	): Promise<BoxAgent> {
 		await mkdir(dir, { recursive: true });
-		const agent = new BoxAgent(dir, await mkdtemp("/dev/shm/slipway-bench-"));
+		const unit = await readFile(join(root, UNIT), "utf8");
+		const agent = new BoxAgent(
+			/^Environment=NODE_OPTIONS=(.*)$/m.exec(unit)![1]!,
+			dir,
+			await mkdtemp("/dev/shm/slipway-bench-"),
+		);
 		await bundleAgent(join(root, "agent/cli.ts"), agent.#script);
 		await measure(process.execPath, [agent.#script, "--probe", join(agent.#run, "hardware.json")]);
 		const paths = { content: content.content, trust: content.publicKey, store: agent.store };
@@ -46,7 +54,9 @@ export class BoxAgent {
 	/** The clock starts at exec. */
 	start(): void {
 		this.#started = performance.now();
-		this.#child = spawn(process.execPath, [this.#script, "--config", this.#config], { stdio: "ignore", cwd: tmpdir() });
+		const env = { ...process.env, NODE_OPTIONS: this.#nodeOptions };
+		const args = [this.#script, "--config", this.#config];
+		this.#child = spawn(process.execPath, args, { stdio: "ignore", cwd: tmpdir(), env });
 	}
 
 	/** Seconds since exec. */
