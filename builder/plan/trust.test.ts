@@ -44,7 +44,12 @@ test("without a word in the profile the key that signs is the only one, and ther
 
 test("a development key is taken beside the profile's keys, marked; a vendor's build leaves it out", async () => {
 	const release = await role(1, vendor);
-	const laboratory = await onTheBox(await build({ release }, development));
+	const built = await build({ release }, development);
+	expect(built.file.release.keys).toEqual([
+		{ file: "release.pem", development: true },
+		{ file: "release-2.pem", development: false },
+	]);
+	const laboratory = await onTheBox(built);
 	expect([...laboratory.release.keys].map(([id, key]) => [id, key.development])).toEqual([
 		[development.keyId, true],
 		[vendor.keyId, false],

@@ -34,14 +34,18 @@ export async function buildTrust(profile: Pick<Profile, "name" | "trust">, signe
 		...(root && { root: { threshold: root.threshold, keys: named("root", await Promise.all(root.keys.map(read))) } }),
 	};
 	const pems = { ...roles.release.keys, ...roles.root?.keys };
+	const { release: signing, root: roots } = roles;
 	const file = trustFile.parse({
 		format: 1,
-		...Object.fromEntries(
-			Object.entries(roles).map(([name, { threshold, keys }]) => [
-				name,
-				{ threshold, keys: Object.keys(keys).map((file) => ({ file })) },
-			]),
-		),
+		release: {
+			threshold: signing.threshold,
+			// Said in the PEM too; whoever reads only this file must not be told otherwise.
+			keys: Object.entries(signing.keys).map(([file, pem]) => ({
+				file,
+				development: parseRoleKey(pem).development,
+			})),
+		},
+		...(roots && { root: { threshold: roots.threshold, keys: Object.keys(roots.keys).map((file) => ({ file })) } }),
 	});
 	const chain = folder === null ? [] : await readStatementFolder(folder);
 	const baked = trustOf(roles, profile.name);
