@@ -171,7 +171,7 @@ export class BringUp {
 		const set = await this.#readContent(ledger, store.catalog?.release).finally(async () => {
 			if (ledger.trust !== trust) committed = await this.#proveCommitted(ledger);
 		});
-		if (committed && sameSet(committed, set)) {
+		if (committed && sameSet(committed, set) && this.serving.missing.length === 0) {
 			await closeCandidates(set.candidates);
 			this.serving.use(undefined);
 			await step(this.#state, "load", () => store.sweep());
@@ -181,7 +181,7 @@ export class BringUp {
 		state.condition("committed");
 	}
 
-	/** A committed set that is refused is not served; the medium's set replaces it. One that only lost blobs goes on meanwhile. */
+	/** A committed set that is refused is not served; the medium's set replaces it. One that only lost manifests goes on meanwhile. */
 	async #proveCommitted(ledger: TrustLedger): Promise<Committed | undefined> {
 		try {
 			return await this.#showCommitted(ledger);
@@ -246,9 +246,10 @@ export class BringUp {
 		const found = this.serving.missing;
 		const committed = await openCommitted(source.store, source, ledger.trust, this.#config, this.#kernel.rootId);
 		if (committed === undefined) return undefined;
-		const { view, release } = committed;
+		const { view, release, lost } = committed;
 		this.#inPlace.stop();
 		this.serving.show({ view, blobs: source, from: "store", release: release.digest, trust: ledger.trust }, found);
+		for (const { digest, error } of lost) this.serving.lost(digest, error);
 		this.#tell(committed);
 		return committed;
 	}

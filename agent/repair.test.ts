@@ -69,6 +69,33 @@ test("a lost blob ends readiness until the medium is back and it is loaded again
 	expect((await (await registry(path)).arrayBuffer()).byteLength).toBe(600_000);
 }, 60_000);
 
+test("after a restart without the medium all but a lost blob is served, until the medium is back", async () => {
+	const content = await makeContent(await tempDir(), [{ refs: [REF], layers: [600_000, 70_000] }]);
+	await start(content);
+	await agent!.stop();
+	const blobs = content.bundles[0]!.index.blobs;
+	const [lost, kept] = [600_000, 70_000].map((size) => blobs.find((b) => b.size === size)!.digest);
+	const file = (await storeOf(content)).path(lost!);
+	await writeFile(file, flip(await readFile(file), 1000)); // it no longer looks as recorded, and its bytes are wrong
+	const away = `${content.content}-away`;
+	await rename(content.content, away);
+	await start(content);
+	expect([stage(), await readyz(), agent!.state.status.missingBlobs]).toEqual(["degraded", 503, [lost]]);
+	expect(faults()).toEqual(
+		expect.arrayContaining([
+			["content", "E_MEDIA"],
+			["blobs", "E_BLOB_MISSING"],
+		]),
+	);
+	const answers = ["manifests/1.27", `blobs/${kept}`, `blobs/${lost}`];
+	const statuses = answers.map(async (path) => (await registry(`slipway.local/core/nginx/${path}`)).status);
+	expect(await Promise.all(statuses)).toEqual([200, 200, 503]);
+	await rename(away, content.content);
+	await expect.poll(stage, { timeout: 15_000 }).toBe("ready");
+	expect([faults(), await readyz()]).toEqual([[], 200]);
+	expect((await (await registry(`slipway.local/core/nginx/blobs/${lost}`)).arrayBuffer()).byteLength).toBe(600_000);
+});
+
 test("a bad blob that is met while the set is brought up leaves nothing behind once it is loaded again", async () => {
 	const content = await makeContent(await tempDir(), [{ refs: [REF] }]);
 	await start(content);

@@ -14,16 +14,25 @@ import type { Store } from "../store/store.ts";
 import { checkFitness } from "./fitness.ts";
 import { checkRoot, type SignedRelease } from "./release.ts";
 
+/** A blob that is missing, and how that is told. */
+export interface Lost {
+	readonly digest: string;
+	readonly error: SlipwayError;
+}
+
 export interface Committed {
 	readonly release: SignedRelease;
 	readonly bundles: readonly { readonly index: BundleIndex; readonly indexDigest: string }[];
 	readonly view: View;
+	/** Blobs that the store does not have any more: the rest is served, but that is not a whole set. */
+	readonly lost: readonly Lost[];
 }
 
 /**
  * The committed set, proved anew: the signed release and indexes that the catalog points to are verified with the keys of
- * today, and every blob must be there as it was recorded. So neither the catalog nor the disk alone can make a name visible.
- * Undefined when nothing is committed. `catalog` may be the kept previous set instead. Errors: those of verification and checkFitness, E_BLOB_MISSING, E_DENIED, E_RELEASE_SET,
+ * today, and every manifest must be there as it was recorded; of other blobs those that are not are named. So neither the
+ * catalog nor the disk alone can make a name visible. Undefined when nothing is committed. `catalog` may be the kept previous
+ * set instead. Errors: those of verification, checkFitness and reading, E_BLOB_MISSING (a manifest), E_DENIED, E_RELEASE_SET,
  * E_RELEASE_ROOT.
  */
 export async function openCommitted(
@@ -53,15 +62,13 @@ export async function openCommitted(
 		bundles.push(await readIndex(store, trust, indexDigest));
 	}
 	checkFitness(config, release.release, bundles); // the machine may be another one than when it was committed
-	for (const { index } of bundles) await checkPresent(store, index);
-	return {
-		release,
-		bundles,
-		view: await buildView(
-			bundles.flatMap(({ index }) => index.names),
-			source,
-		),
-	};
+	const lost: Lost[] = [];
+	for (const { index } of bundles) lost.push(...(await findLost(store, index)));
+	const names = bundles.flatMap(({ index }) => index.names);
+	const view = await buildView(names, source).catch((error) => {
+		throw lost[0]?.error ?? error; // a manifest is among them: nothing new can be shown
+	});
+	return { release, bundles, view, lost };
 }
 
 async function readIndex(store: Store, trust: Trust, name: string) {
@@ -72,12 +79,14 @@ async function readIndex(store: Store, trust: Trust, name: string) {
 	return { index: parseIndex(payload), indexDigest };
 }
 
-async function checkPresent(store: Store, index: BundleIndex): Promise<void> {
-	const [lost] = await store.adopt(index.blobs); // a disk that was copied is as good as the first
-	if (lost === undefined) return;
-	throw new SlipwayError(
-		"E_BLOB_MISSING",
-		`The blob ${lost.digest} of ${index.name} is missing in the store, or was changed.`,
-		{ next: "Nothing to do while the medium is inserted: the blob is loaded again." },
-	);
+async function findLost(store: Store, index: BundleIndex): Promise<Lost[]> {
+	const lost = await store.adopt(index.blobs); // a disk that was copied is as good as the first
+	return lost.map(({ digest }) => ({
+		digest,
+		error: new SlipwayError(
+			"E_BLOB_MISSING",
+			`The blob ${digest} of ${index.name} is missing in the store, or was changed.`,
+			{ next: "Insert the medium: the blob is loaded again." },
+		),
+	}));
 }
