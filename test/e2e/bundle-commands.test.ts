@@ -83,7 +83,7 @@ test("inspect and verify, and the exit code of a bad file", async () => {
 	const bad = await slipway("verify", built.folder, "--key", key);
 	expect([bad.exitCode, bad.stderr]).toEqual([
 		6,
-		expect.stringMatching(/^E_FRAME: Frame \d+ \(bytes \d+ to \d+\)[^\n]*\n {2}Next: [^\n]*\n?$/),
+		expect.stringMatching(/^E_FRAME: Data frame \d+ \(bytes \d+ to \d+\)[^\n]*\n {2}Next: [^\n]*\n?$/),
 	]);
 	expect((await plainRun("sh", [join(built.folder, "verify.sh")], { accept: [6] })).exitCode).toBe(6);
 	const empty = await slipway("verify", await folderWith(), "--key", key);

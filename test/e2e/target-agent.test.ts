@@ -113,12 +113,13 @@ test(`killed at any moment (seed ${SEED}) and started again, it ends with every 
 	let cut = 0;
 	for (let i = 0; i < KILLS; i++) {
 		const status = await start(content, "killed");
-		// From the start of the push on, so that the seeds fall into it and not into the load.
+		// From the start of the push on, so that the seeds fall into it and not into the load; the first ones soon, before
+		// a fast machine has sent it all.
 		const pushing = await until(
 			status,
 			({ stage, conditions }) => stage === "ready" || conditions.some((c) => c.name === "target"),
 		);
-		const moment = createHash("sha256").update(`${SEED} ${i}`).digest().readUInt16BE() % 1500;
+		const moment = createHash("sha256").update(`${SEED} ${i}`).digest().readUInt16BE() % (50 + 150 * i);
 		moments.push(moment);
 		if (pushing.stage !== "ready") await sleep(moment);
 		if ((await status())?.stage !== "ready") cut++;
