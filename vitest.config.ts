@@ -1,5 +1,8 @@
 import { defineConfig } from "vitest/config";
 
+/** Waits end when they are fulfilled; a machine that is shared may take ten times as long as one that is not. */
+const expect = { poll: { timeout: 60_000 } };
+
 /**
  * `unit` stands beside the code, needs no root and no network, and takes seconds. `attacks` offers hostile content to it, `crash`
  * cuts its power; both mount file systems, so they need root. `e2e` crosses rooms with real parts (mmdebstrap, QEMU, a
@@ -13,33 +16,38 @@ export default defineConfig({
 			{
 				test: {
 					name: "unit",
-					expect: { poll: { timeout: 15_000 } }, // waits end when they are fulfilled; a busy machine takes its time
+					expect,
 					include: ["{agent,builder,bundle,scripts}/**/*.test.ts", "test/unit/**/*.test.ts"],
-					testTimeout: 30_000,
+					testTimeout: 3 * 60_000,
+					hookTimeout: 3 * 60_000,
 				},
 			},
 			{
 				test: {
 					name: "attacks",
+					expect,
 					include: ["test/attacks/**/*.test.ts"],
 					maxWorkers: 2,
 					// What a box may use is asserted, so garbage must not be left lying about as it is with 24 GiB to spare.
 					execArgv: ["--max-semi-space-size=4", "--max-old-space-size=160"],
 					testTimeout: 5 * 60_000,
-					hookTimeout: 60_000,
+					hookTimeout: 10 * 60_000,
 				},
 			},
 			{
 				test: {
 					name: "crash",
+					expect,
 					include: ["test/crash/**/*.test.ts"],
 					fileParallelism: false,
 					testTimeout: 60 * 60_000,
+					hookTimeout: 10 * 60_000,
 				},
 			},
 			{
 				test: {
 					name: "e2e",
+					expect,
 					include: ["test/e2e/**/*.test.ts"],
 					fileParallelism: false,
 					testTimeout: 30 * 60_000,

@@ -183,7 +183,7 @@ test("a blob that went bad on disk is never served whole, and is loaded again fr
 		return undefined;
 	};
 	await expect(get()).rejects.toThrow();
-	await expect.poll(() => agent!.state.status.stage, { timeout: 10_000 }).toBe("ready");
+	await expect.poll(() => agent!.state.status.stage).toBe("ready");
 	expect(
 		createHash("sha256")
 			.update((await get())!)

@@ -17,10 +17,10 @@ test("pulls that cannot be recorded are served; the status warns, and no more on
 	const condition = () => agent.state.status.conditions.find((c) => c.name === "audit");
 	const pull = () => fetch(new URL("a.example/b/manifests/1", agent.state.status.urls.registry!));
 	expect((await pull()).status).toBe(200);
-	await expect.poll(condition, { timeout: 5_000 }).toMatchObject({ ok: true, code: "W_AUDIT" });
+	await expect.poll(condition).toMatchObject({ ok: true, code: "W_AUDIT" });
 	expect([(await pull()).status, agent.state.status.stage]).toEqual([200, "ready"]);
 	await rm(join(config.store, "audit"));
-	await expect.poll(condition, { timeout: 5_000 }).toMatchObject({ ok: true, code: null });
+	await expect.poll(condition).toMatchObject({ ok: true, code: null });
 	const lines = (await readFile(join(config.store, "audit", "pulls.jsonl"), "utf8")).trim().split("\n");
 	expect(lines.map((line) => JSON.parse(line).seq)).toEqual([1, 2]);
 });

@@ -63,11 +63,11 @@ test("a lost blob ends readiness until the medium is back and it is loaded again
 		expect((await registry(path)).status).toBeGreaterThanOrEqual(500);
 		await rename(away, content.content);
 		await vi.advanceTimersByTimeAsync(30_000);
-		await expect.poll(stage, { timeout: 5000 }).toBe("ready");
+		await expect.poll(stage).toBe("ready");
 		expect([faults(), await readyz()]).toEqual([[], 200]);
 	}
 	expect((await (await registry(path)).arrayBuffer()).byteLength).toBe(600_000);
-}, 60_000);
+});
 
 test("after a restart without the medium all but a lost blob is served, until the medium is back", async () => {
 	const content = await makeContent(await tempDir(), [{ refs: [REF], layers: [600_000, 70_000] }]);
@@ -91,7 +91,7 @@ test("after a restart without the medium all but a lost blob is served, until th
 	const statuses = answers.map(async (path) => (await registry(`slipway.local/core/nginx/${path}`)).status);
 	expect(await Promise.all(statuses)).toEqual([200, 200, 503]);
 	await rename(away, content.content);
-	await expect.poll(stage, { timeout: 15_000 }).toBe("ready");
+	await expect.poll(stage).toBe("ready");
 	expect([faults(), await readyz()]).toEqual([[], 200]);
 	expect((await (await registry(`slipway.local/core/nginx/blobs/${lost}`)).arrayBuffer()).byteLength).toBe(600_000);
 });

@@ -67,7 +67,7 @@ test("a source that fails later: the answer is never whole, and the next request
 	expect(answer.body.length).toBeLessThan(big.size);
 	source.onPiece = () => {};
 	expect((await ask(`GET ${path}`)).body.equals(source.stored.get(big.digest)!)).toBe(true);
-}, 10_000);
+});
 
 test.each([-1, 1])(
 	"a source that gives %d byte more than it should: the connection ends with that answer",

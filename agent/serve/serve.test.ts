@@ -129,7 +129,7 @@ test("a medium that can be read no more is told, and serves again when it is bac
 	expect([status().stage, status().mediumPresent, await readyz()]).toEqual(["degraded", false, 503]);
 	expect((await registry(blobPath(content))).status).toBe(503);
 	await writeFile(path, bytes);
-	await expect.poll(() => status().stage, { timeout: 10_000 }).toBe("ready");
+	await expect.poll(() => status().stage).toBe("ready");
 	await pull(content);
 	expect([faults(), await readyz()]).toEqual([[], 200]);
 });

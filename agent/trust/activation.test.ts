@@ -78,7 +78,7 @@ test("damaged floors: the committed set serves, nothing else is taken; lost ones
 
 test("in place floors rise too, once the whole files are proved", async () => {
 	expect(await boot(home, { serve: "in-place" })).toEqual(["ready", [], home.release.sequence]);
-	await expect.poll(floors, { timeout: 20_000 }).toContain(home.bundles[0]!.indexDigest);
+	await expect.poll(floors).toContain(home.bundles[0]!.indexDigest);
 });
 
 test("a medium that denies what is committed is heard, though its own content is no good", async () => {

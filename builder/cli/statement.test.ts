@@ -75,7 +75,7 @@ test("a chain is made, signed by both root keys, and listed as a box would read 
 	]);
 	expect(roles[0]).toMatchObject({ name: "release", keys: [{ id: await idOf("next"), denied: false }] });
 	expect(denied.documents).toEqual([content.bundles[0]!.indexDigest, digest]);
-}, 60_000);
+});
 
 test("options that are not right, and a chain with a gap", async () => {
 	const error = async (code: string, ...args: string[]) =>
@@ -90,4 +90,4 @@ test("options that are not right, and a chain with a gap", async () => {
 	await slipway("statement", "make", "deny", "--deny-key", "b".repeat(64), ...BOTH);
 	await rm(path.join(dir, "statements/1.dsse.json"));
 	await error("E_STATEMENT", "deny", "--deny-key", "c".repeat(64), ...BOTH);
-}, 60_000);
+});

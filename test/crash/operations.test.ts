@@ -55,7 +55,7 @@ beforeAll(async () => {
 	folder = mkdtempSync("/dev/shm/slipway-operations-");
 	scene = await makeScene(folder, "operations", { images: 2, layers: [600], large: [150_000] });
 	operations = await makeOperations(scene, folder);
-}, 60_000);
+});
 afterAll(() => {
 	rmSync(folder, { recursive: true });
 	console.log(`${cases} faults injected`);
