@@ -14,7 +14,11 @@ export async function oras(args: readonly string[], cwd: string): Promise<RunRes
 	const root = await orasRoot();
 	const loader = join(root, "usr/lib64/ld-linux-x86-64.so.2");
 	const libraries = ["--library-path", join(root, "usr/lib/x86_64-linux-gnu")];
-	return run(loader, [...libraries, join(root, "usr/bin/oras"), ...args], { cwd, env: { HOME: cwd }, timeout: 180_000 });
+	return run(loader, [...libraries, join(root, "usr/bin/oras"), ...args], {
+		cwd,
+		env: { HOME: cwd },
+		timeout: 180_000,
+	});
 }
 
 async function orasRoot(): Promise<string> {
