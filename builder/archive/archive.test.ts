@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -6,8 +6,9 @@ import { SlipwayError } from "../../bundle/errors.ts";
 import { type Base, baseSchema } from "../profile/schema.ts";
 import { mmdebstrap } from "../tools/mmdebstrap.ts";
 import type { Run } from "../tools/run.ts";
+import { archiveEpoch, parseInstall, parseRelease } from "./answer.ts";
 import { checkInstalled, installedPackages } from "./dpkg.ts";
-import { archiveEpoch, parseInstall, parseRelease, resolveArchive } from "./resolve.ts";
+import { resolveArchive } from "./resolve.ts";
 import { aptSources, findKeyring } from "./sources.ts";
 
 const base: Base = baseSchema.parse({
@@ -65,11 +66,13 @@ test("what apt would install, and what dpkg says is installed, must be the same"
 
 test("the newest signed Release file dates what comes from the archive", () => {
 	const release = (suite: string, date: string) =>
-		parseRelease(Buffer.from(`Origin: X\nCodename: ${suite}\nDate: ${date}\n`));
+		parseRelease(`m_ubuntu_dists_${suite}_InRelease`, Buffer.from(`Origin: X\nCodename: s\nDate: ${date}\n`));
 	const inRelease = [
 		release("s", "Sat, 06 Sep 2025 10:00:00 UTC"),
 		release("s-updates", "Sun, 07 Sep 2025 10:00:00 UTC"),
 	];
+	// Ubuntu's pockets carry the code name of their release.
+	expect(inRelease.map(({ suite }) => suite)).toEqual(["s", "s-updates"]);
 	expect(archiveEpoch({ inRelease, packages: {}, boot: {}, resolvedAt: "" })).toBe(Date.UTC(2025, 8, 7, 10) / 1000);
 	expect(() => release("s", "yesterday")).toThrow(SlipwayError);
 });
@@ -113,9 +116,13 @@ test("an archive is asked once; its answer is kept until --refresh, and a failur
 		asked++;
 		const out = options!.env!.SLIPWAY_OUT!;
 		works.push(out);
-		await writeFile(join(out, "m_InRelease"), "Codename: s\nDate: Sat, 06 Sep 2025 10:00:00 UTC\n");
-		await writeFile(join(out, "install.txt"), `Inst a (${asked} X:1 [amd64])\n`);
+		const stanza = (name: string, version: string | number) =>
+			`Package: ${name}\nVersion: ${version}\nArchitecture: amd64\nInstalled-Size: 7\nFilename: pool/${name}.deb\nSize: 5\nSHA256: ${"a".repeat(64)}\n\n`;
+		expect(await readFile(join(out, "root.asked"), "utf8")).toMatch(/^\?essential a/);
+		await writeFile(join(out, "m_dists_s_InRelease"), "Codename: s\nDate: Sat, 06 Sep 2025 10:00:00 UTC\n");
+		await writeFile(join(out, "root.install"), `Inst a (${asked} X:1 [amd64])\n`);
 		await writeFile(join(out, "boot.txt"), "shim-signed 1.5\n");
+		await writeFile(join(out, "index.txt"), stanza("a", asked) + stanza("shim-signed", "1.5"));
 		return { stdout: "", stderr: "", exitCode: 0 };
 	};
 	const request = {
@@ -134,6 +141,8 @@ test("an archive is asked once; its answer is kept until --refresh, and a failur
 	expect(await resolveArchive(request, answering)).toMatchObject({
 		packages: { a: "1" },
 		boot: { "shim-signed": "1.5" },
+		files: { a: { path: "pool/a.deb", size: 5 }, "shim-signed": { arch: "amd64" } },
+		sizes: { a: 7 },
 	});
 	expect((await resolveArchive({ ...request, packages: ["a", "b"] }, answering)).packages).toEqual({ a: "2" });
 	expect((await resolveArchive({ ...request, refresh: true }, answering)).packages).toEqual({ a: "3" });

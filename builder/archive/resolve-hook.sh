@@ -1,11 +1,20 @@
 #!/bin/sh
-# Run by mmdebstrap after `apt-get update` in an empty root: leaves in $SLIPWAY_OUT the signed Release files and what apt would install.
+# Run by mmdebstrap after `apt-get update` in an empty root: leaves in $SLIPWAY_OUT the signed Release files, what apt would install
+# for each list NAME.asked (as NAME.install), and what the archive's index says about all of it.
 set -eu
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 cp "$1"/var/lib/apt/lists/*Release "$SLIPWAY_OUT"
+cd "$SLIPWAY_OUT"
 # The lists are words without blanks or wildcards, checked by the schema.
-# shellcheck disable=SC2086
-apt-get --simulate --yes install '?essential' $SLIPWAY_PACKAGES >"$SLIPWAY_OUT/install.txt"
+# shellcheck disable=SC2046
+for asked in *.asked; do
+	apt-get --simulate --yes install $(cat "$asked") >"${asked%.asked}.install"
+done
 for package in $SLIPWAY_BOOT_PACKAGES; do
 	apt-cache policy "$package" | sed -n "s/^  Candidate: /$package /p"
-done >"$SLIPWAY_OUT/boot.txt"
+done >boot.txt
+# shellcheck disable=SC2046
+apt-cache show $({
+	sed -n 's/^Inst \([^ ]*\) \(\[[^]]*\] \)\{0,1\}(\([^ ]*\) .*/\1=\3/p' ./*.install
+	sed 's/ /=/' boot.txt
+} | sort -u) >index.txt

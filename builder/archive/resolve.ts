@@ -1,25 +1,12 @@
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { z } from "zod";
-import { SlipwayError } from "../../bundle/errors.ts";
 import { StageCache } from "../plan/cache.ts";
 import type { Base } from "../profile/schema.ts";
 import { mmdebstrap } from "../tools/mmdebstrap.ts";
 import { run as plainRun, type Run } from "../tools/run.ts";
+import { type ArchiveAnswer, type ArchiveResolve, archiveResolve, readAnswer } from "./answer.ts";
 import { aptSources, findKeyring } from "./sources.ts";
-
-/** What an archive offered when it was first asked: the signed Release files by digest, and the versions that apt would take. */
-export const archiveResolve = z.strictObject({
-	/** Sorted by suite; `date` in seconds. */
-	inRelease: z.array(z.strictObject({ suite: z.string(), sha256: z.string(), date: z.int() })),
-	/** Every package of the root image with its version. */
-	packages: z.record(z.string(), z.string()),
-	/** Packages whose files are only unpacked for the boot stage. */
-	boot: z.record(z.string(), z.string()),
-	resolvedAt: z.string(),
-});
-export type ArchiveResolve = z.infer<typeof archiveResolve>;
 
 export interface ResolveRequest {
 	readonly base: Base;
@@ -28,6 +15,8 @@ export interface ResolveRequest {
 	readonly packages: readonly string[];
 	/** bootPackages() */
 	readonly boot?: readonly string[];
+	/** Packages of each content bundle that is made from packages, by the bundle's name; only askArchive() heeds them. */
+	readonly content?: Readonly<Record<string, readonly string[]>>;
 	readonly mirror: string | undefined;
 	readonly keyring: string | undefined;
 	/** Answers are kept in `resolve/` here, until `refresh`. */
@@ -46,16 +35,26 @@ export async function resolveArchive(request: ResolveRequest, run: Run = plainRu
 	const folder = dirname(kept);
 	const known = request.refresh ? undefined : await keptResolve(request);
 	if (known !== undefined) return known;
-	const keyring = await findKeyring(request.base, request.keyring);
+	const { root } = await askArchive({ ...request, content: {} }, run);
 	await mkdir(folder, { recursive: true });
+	const temporary = `${kept}.${process.pid}.tmp`;
+	await writeFile(temporary, `${JSON.stringify(root, null, "\t")}\n`);
+	await rename(temporary, kept);
+	return root;
+}
+
+/** Asks the archive now, keeps nothing. Errors: those of mmdebstrap(), E_KEYRING. */
+export async function askArchive(request: ResolveRequest, run: Run = plainRun): Promise<ArchiveAnswer> {
+	const keyring = await findKeyring(request.base, request.keyring);
 	// mmdebstrap mounts into it; a later build unmounts and removes it if this one is killed.
 	const { folder: work, close } = await new StageCache(request.cacheDir).openWork(randomUUID());
 	try {
-		await ask(request, keyring, work, run);
-		const answer = await readAnswer(work);
-		await writeFile(join(work, "answer"), `${JSON.stringify(answer, null, "\t")}\n`);
-		await rename(join(work, "answer"), kept);
-		return answer;
+		const sets = { root: ["?essential", ...request.packages], ...prefixed(request.content ?? {}) };
+		for (const [name, packages] of Object.entries(sets)) {
+			await writeFile(join(work, `${name}.asked`), packages.join(" "));
+		}
+		await runHook(request, keyring, work, run);
+		return await readAnswer(work, Object.keys(request.content ?? {}));
 	} finally {
 		await close();
 	}
@@ -73,7 +72,12 @@ function keptFile(request: ResolveRequest): string {
 	return join(request.cacheDir, "resolve", `${requestId(request)}.json`);
 }
 
-async function ask(request: ResolveRequest, keyring: string, out: string, run: Run): Promise<void> {
+/** A bundle may be named `root` too. */
+function prefixed(content: Readonly<Record<string, readonly string[]>>): Record<string, readonly string[]> {
+	return Object.fromEntries(Object.entries(content).map(([name, packages]) => [`content-${name}`, packages]));
+}
+
+async function runHook(request: ResolveRequest, keyring: string, out: string, run: Run): Promise<void> {
 	const hook = join(import.meta.dirname, "resolve-hook.sh");
 	await mmdebstrap(
 		run,
@@ -89,51 +93,11 @@ async function ask(request: ResolveRequest, keyring: string, out: string, run: R
 		},
 		0,
 		{
-			env: {
-				SLIPWAY_OUT: out,
-				SLIPWAY_PACKAGES: request.packages.join(" "),
-				SLIPWAY_BOOT_PACKAGES: (request.boot ?? []).join(" "),
-				TMPDIR: out,
-			},
+			env: { SLIPWAY_OUT: out, SLIPWAY_BOOT_PACKAGES: (request.boot ?? []).join(" "), TMPDIR: out },
 			...(request.signal === undefined ? {} : { signal: request.signal }),
 			...(request.log === undefined ? {} : { log: request.log }),
 		},
 	);
-}
-
-async function readAnswer(folder: string): Promise<ArchiveResolve> {
-	const releases = (await readdir(folder)).filter((name) => name.endsWith("Release"));
-	const inRelease = await Promise.all(releases.map(async (name) => parseRelease(await readFile(join(folder, name)))));
-	const packages = parseInstall(await readFile(join(folder, "install.txt"), "utf8"));
-	const boot = (await readFile(join(folder, "boot.txt"), "utf8")).trim().split("\n").filter(Boolean);
-	return {
-		inRelease: inRelease.sort((a, b) => (a.suite < b.suite ? -1 : 1)),
-		packages,
-		boot: Object.fromEntries(boot.map((line) => line.split(" ") as [string, string])),
-		resolvedAt: new Date().toISOString(),
-	};
-}
-
-/** Suite, digest and date (seconds) of a Release file. Errors: E_INTERNAL for one that has none. */
-export function parseRelease(bytes: Buffer): ArchiveResolve["inRelease"][number] {
-	const text = bytes.toString("utf8");
-	const field = (name: string) => new RegExp(`^${name}: (.+)$`, "m").exec(text)?.[1]?.trim();
-	const suite = field("Codename") ?? field("Suite");
-	const date = Date.parse(field("Date") ?? "");
-	if (suite === undefined || Number.isNaN(date))
-		throw new SlipwayError("E_INTERNAL", "A Release file has no suite or date.");
-	return { suite, sha256: createHash("sha256").update(bytes).digest("hex"), date: date / 1000 };
-}
-
-/** Versions out of `apt-get --simulate install`: lines such as `Inst libc6 (2.41-12 Debian:13.0/stable [amd64])`. */
-export function parseInstall(text: string): Record<string, string> {
-	const found = [...text.matchAll(/^Inst (\S+) (?:\[\S+\] )?\((\S+)/gm)].map((m) => [m[1]!, m[2]!] as const);
-	return Object.fromEntries(found.sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-/** Time that what comes from the archive alone is stamped with: the newest of its signed Release files, seconds. */
-export function archiveEpoch(resolve: ArchiveResolve): number {
-	return Math.max(...resolve.inRelease.map((release) => release.date));
 }
 
 function requestId({ base, arch, packages, boot, mirror }: ResolveRequest): string {

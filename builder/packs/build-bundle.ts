@@ -3,7 +3,7 @@ import path from "node:path";
 import { type Closure, closeNames } from "../../bundle/closure.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { type WrittenBundle, writeBundle } from "../../bundle/writer.ts";
-import { type ArchiveResolve, archiveEpoch } from "../archive/resolve.ts";
+import { type ArchiveResolve, archiveEpoch } from "../archive/answer.ts";
 import { BlobFolder } from "../oci/blob-folder.ts";
 import { SourceHasher } from "../plan/sources.ts";
 import type { Base } from "../profile/schema.ts";

@@ -1,4 +1,4 @@
-import type { ArchiveResolve } from "../archive/resolve.ts";
+import type { ArchiveResolve } from "../archive/answer.ts";
 import type { BundleDefinition } from "../packs/definition.ts";
 import type { Base, Profile } from "../profile/schema.ts";
 import type { Signer } from "../signing/signer.ts";

@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
+import { archiveEpoch } from "../archive/answer.ts";
 import { bootPackages, proPackages, rootPackages } from "../archive/packages.ts";
-import { archiveEpoch, keptResolve, type ResolveRequest, resolveArchive } from "../archive/resolve.ts";
+import { keptResolve, type ResolveRequest, resolveArchive } from "../archive/resolve.ts";
 import { type BundleDefinition, loadBundleDefinition } from "../packs/definition.ts";
 import { lockTags } from "../packs/lock-tags.ts";
 import { loadProfile } from "../profile/load.ts";

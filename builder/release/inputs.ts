@@ -3,7 +3,7 @@ import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { loadPublicKey } from "../../bundle/keys.ts";
 import { DEVELOPMENT_MARK } from "../../bundle/role.ts";
-import { archiveResolve } from "../archive/resolve.ts";
+import { archiveResolve } from "../archive/answer.ts";
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 

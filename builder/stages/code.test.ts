@@ -41,7 +41,7 @@ test.each([
 	["agent", "builder/oci/layer.ts", "tsconfig.json", "agent"],
 	["initrd", "builder/tools/tar.ts", "builder/tools/chroot.sh"],
 	["root", "builder/tools/tar.ts", "builder/tools/mksquashfs.ts"],
-	["content", "builder/archive/resolve.ts", "builder/tools/mmdebstrap.ts", "builder/stages/pro-hook.sh"],
+	["content", "builder/archive/answer.ts", "builder/tools/mmdebstrap.ts", "builder/stages/pro-hook.sh"],
 	["boot", "builder/tools/grub.ts", "builder/tools/chroot.sh"],
 	["iso", "bundle/release.ts", "bundle/dsse.ts"],
 	["attest", "bundle/signature-file.ts", "builder/release/names.ts", "builder/release/verify.sh"],

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { archiveResolve } from "../archive/resolve.ts";
+import { archiveResolve } from "../archive/answer.ts";
 
 /** `content.json`: what lies in `content/`, which becomes /content of the ISO. */
 const contentRecord = z.strictObject({

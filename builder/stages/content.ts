@@ -5,7 +5,7 @@ import { z } from "zod";
 import { sha256Hex } from "../../bundle/digest.ts";
 import type { ContentRelease } from "../../bundle/index-schema.ts";
 import { makeRelease } from "../../bundle/release.ts";
-import { archiveResolve } from "../archive/resolve.ts";
+import { archiveResolve } from "../archive/answer.ts";
 import { type BuiltBundle, buildBundle } from "../packs/build-bundle.ts";
 import { definitionSources } from "../packs/definition.ts";
 import { registryAccess } from "../packs/registry/access.ts";

@@ -1,8 +1,8 @@
 import { relative } from "node:path";
 import { expect, test } from "vitest";
 import { trustFile } from "../../bundle/appliance.ts";
+import type { ArchiveResolve } from "../archive/answer.ts";
 import { bootPackages, proPackages, rootPackages } from "../archive/packages.ts";
-import type { ArchiveResolve } from "../archive/resolve.ts";
 import type { Build } from "../plan/build.ts";
 import { loadProfile } from "../profile/load.ts";
 import { mksquashfsArgs } from "../tools/mksquashfs.ts";

@@ -5,7 +5,7 @@ import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { SlipwayError } from "../../../bundle/errors.ts";
-import { type ArchiveResolve, archiveResolve, parseRelease } from "../../archive/resolve.ts";
+import { type ArchiveResolve, archiveResolve, readReleases } from "../../archive/answer.ts";
 import { StageCache } from "../../plan/cache.ts";
 import type { Base } from "../../profile/schema.ts";
 import { debFields } from "../../tools/dpkg.ts";
@@ -83,15 +83,10 @@ async function download(run: Run, request: FetchRequest, work: string, options: 
 	const archives = path.join(work, "archives");
 	const names = (await readdir(archives)).filter((name) => name.endsWith(".deb")).sort();
 	const found = await Promise.all(names.map(async (name) => await describe(run, path.join(archives, name), options)));
-	const lists = path.join(work, "lists");
-	const releases = (await readdir(lists)).filter((name) => name.endsWith("Release"));
-	const inRelease = await Promise.all(
-		releases.map(async (name) => parseRelease(await readFile(path.join(lists, name)))),
-	);
 	const versions = Object.fromEntries(found.map(({ deb }) => [deb.name, deb.version]));
 	checkPins(versions, pinned, base);
 	const fresh = {
-		inRelease: inRelease.sort((a, b) => (a.suite < b.suite ? -1 : 1)),
+		inRelease: await readReleases(path.join(work, "lists")),
 		packages: versions,
 		boot: {},
 		resolvedAt: new Date().toISOString(),

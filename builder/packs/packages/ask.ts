@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
+import type { ArchiveResolve } from "../../archive/answer.ts";
 import { PRO_TOOLS } from "../../archive/packages.ts";
-import type { ArchiveResolve } from "../../archive/resolve.ts";
 import { aptSources, findKeyring } from "../../archive/sources.ts";
 import { type Mmdebstrap, mmdebstrap } from "../../tools/mmdebstrap.ts";
 import type { Run, RunOptions } from "../../tools/run.ts";

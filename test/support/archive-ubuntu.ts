@@ -1,0 +1,99 @@
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { bootPackages } from "../../builder/archive/packages.ts";
+import { projectRoot } from "../../builder/cli/command.ts";
+import { archivePackages } from "../../builder/packs/packages/wanted.ts";
+import { checkProfile } from "../../builder/plan/prepare.ts";
+import { run } from "../../builder/tools/run.ts";
+import { type ArchiveKey, archiveKey, type Pooled, pooled, type Suite, writeArchive } from "./archive.ts";
+import { debianDebs, makeDeb } from "./archive-debs.ts";
+
+/** Packages that are Ubuntu's alone: small ones with these names, and what they depend on in Debian. */
+const UBUNTU_ONLY: Readonly<Record<string, readonly string[]>> = {
+	"linux-image-generic": ["linux-image-amd64"],
+};
+/** In Ubuntu these come from universe. */
+const UNIVERSE = /^(dracut.*|redis.*|liblzf1|libjemalloc2)$/;
+/** Debian's file → Ubuntu's, in packages of the same name: Ubuntu's plain names are links that only an installation makes. */
+const SIGNED = [
+	["shim-signed", "usr/lib/shim/shimx64.efi.signed", "usr/lib/shim/shimx64.efi.signed.latest", "1.58+15.8-0ubuntu1"],
+	[
+		"grub-efi-amd64-signed",
+		"usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed",
+		"usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed",
+		"1.202.5+2.12-1ubuntu7.3",
+	],
+] as const;
+
+export interface UbuntuArchive {
+	/** Folder of the archive, to serve. */
+	readonly folder: string;
+	readonly suites: readonly Suite[];
+	readonly key: ArchiveKey & { close(): Promise<void> };
+}
+
+/**
+ * An archive laid out as Ubuntu's, with everything that `profile` takes from it on `baseName`: Debian 13's packages, and small
+ * ones with Ubuntu's own names over them. The newer kernel package is only in -updates, shim only in -security.
+ */
+export async function ubuntuArchive(folder: string, profile: string, baseName: string): Promise<UbuntuArchive> {
+	const checked = await checkProfile({ root: projectRoot, profile, base: baseName });
+	const { base } = checked;
+	const boot = bootPackages(base, "amd64");
+	const debs = await debianDebs({
+		root: debianNames(checked.packages),
+		content: [...new Set(checked.bundles.flatMap((b) => archivePackages(b.packs, base, false)))].sort(),
+		alone: boot,
+	});
+	const own = join(folder, "packages");
+	await mkdir(own, { recursive: true });
+	const signed = new Set<string>(SIGNED.map(([name]) => name));
+	const main = await Promise.all(
+		(await readdir(debs))
+			.sort()
+			.map((file) => pooled(join(debs, file), UNIVERSE.test(nameIn(file)) ? "universe" : "main")),
+	);
+	const small = async (name: string, version: string) =>
+		pooled(await makeDeb(own, { name, version, depends: UBUNTU_ONLY[name]! }));
+	const names = checked.packages.filter((name) => name in UBUNTU_ONLY);
+	const [shim, grub] = await Promise.all(SIGNED.map((entry) => repack(debs, own, entry)));
+	const codename = base.suite;
+	const suites: Suite[] = [
+		{
+			...{ suite: codename, codename },
+			packages: [
+				...main.filter((p) => !signed.has(p.name)),
+				grub!,
+				...(await Promise.all(names.map((name) => small(name, "6.8.0-31.31")))),
+			],
+		},
+		{
+			suite: `${codename}-updates`,
+			codename,
+			packages: await Promise.all(names.map((name) => small(name, "6.8.0-60.63"))),
+		},
+		{ suite: `${codename}-security`, codename, packages: [shim!] },
+	];
+	const key = await archiveKey(folder);
+	await writeArchive(join(folder, "archive"), suites, key);
+	return { folder: join(folder, "archive"), suites, key };
+}
+
+function debianNames(names: readonly string[]): string[] {
+	return [...new Set(names.flatMap((name) => UBUNTU_ONLY[name] ?? [name]))].sort();
+}
+
+function nameIn(file: string): string {
+	return file.slice(0, file.indexOf("_"));
+}
+
+async function repack(debs: string, own: string, [name, from, to, version]: (typeof SIGNED)[number]): Promise<Pooled> {
+	const file = (await readdir(debs)).find((deb) => nameIn(deb) === name)!;
+	const work = await mkdtemp(join(own, ".signed-"));
+	try {
+		await run("dpkg-deb", ["-x", join(debs, file), work]);
+		return await pooled(await makeDeb(own, { name, version, files: { [to]: { from: join(work, from) } } }));
+	} finally {
+		await rm(work, { recursive: true, force: true });
+	}
+}
