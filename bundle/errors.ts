@@ -22,6 +22,7 @@ const TABLE = {
 		"Create it in profiles/bundles/, or remove the name.",
 	],
 	E_BASE_NOT_FOUND: [2, "No base of that name", "Run `./slipway list` for the bases."],
+	E_HARDWARE_NOT_FOUND: [2, "No hardware set of that name", "Run `./slipway list` for the hardware sets."],
 	E_USAGE: [2, "The command line is not right", "Run the command with --help."],
 	E_CONFIG: [2, "The agent's configuration is not right", "Correct the key that is named; see docs/agent.md."],
 	E_NAME_CONFLICT: [
@@ -41,11 +42,25 @@ const TABLE = {
 		"The request names a host that is not this machine",
 		"Use an address that the console shows, or add the name to `network.names`.",
 	],
+	E_ISO: [2, "The file is not an ISO image that this can work with", "Name the X.iso of a release."],
+	E_DEVICE: [2, "That is not a disk that may be written over", "Name a stick that nothing uses; `lsblk` shows them."],
 	E_INPUTS: [2, "The inputs file does not fit this build", "Use the X.inputs.json of the same commit and profile."],
 	// Unsupported (3)
 	E_HOST_ARCH: [3, "This host's architecture is not supported", "Build on x86_64 or aarch64 Linux."],
 	E_FIPS_BASE: [3, "The base has no FIPS provider", "Use another base, or `fips: false`."],
 	E_ARCH_BASE: [3, "The base does not offer this architecture", "Use another base or architecture."],
+	E_HARDWARE_ARCH: [3, "The hardware set is for another architecture", "Use another hardware set or architecture."],
+	E_KERNEL_FLAVOUR: [3, "The base has no kernel of this flavour", "Use one of those that are named, or another base."],
+	E_FIRMWARE_CLASS: [
+		3,
+		"The base has no such class of firmware",
+		"Use a class that `./slipway list` shows for this base and architecture.",
+	],
+	E_FOREIGN_PACKAGE: [
+		3,
+		"A package cannot be installed for another architecture than the host's without running its programs",
+		"Leave it out, build on a host of that architecture, or use a base with `foreignInstall: emulated`.",
+	],
 	E_TARGET_SPARSE: [
 		3,
 		"The target registry takes no multi-arch image of which only some platforms are here",
@@ -54,6 +69,11 @@ const TABLE = {
 	E_FORMAT: [3, "A format, or a critical feature of it, is newer than this program", "Use a newer agent or builder."],
 	// Tools, archives, credentials (4)
 	E_TOOL_MISSING: [4, "A program is missing and cannot be installed", "Run the command that is printed, as root."],
+	E_EMULATOR: [
+		4,
+		"This host cannot run programs of the architecture that is built",
+		"As root, run `scripts/setup foreign`; it installs qemu-user-static and registers it with the kernel.",
+	],
 	E_ARCHIVE_UNREACHABLE: [
 		4,
 		"The package archive cannot be reached",
@@ -188,6 +208,11 @@ const TABLE = {
 		"FIPS mode is asked for but not proved",
 		"Boot with fips=1 and the FIPS provider; see the three proofs in the status.",
 	],
+	E_ROOT_IMAGE: [
+		6,
+		"The root image is damaged, or is not checked as the boot menu asks for",
+		"Write the ISO to another medium, and start from that.",
+	],
 	E_REQUIREMENTS: [
 		6,
 		"The machine does not meet the profile's requirements",
@@ -220,6 +245,11 @@ const TABLE = {
 		0,
 		"The content is being loaded into the target registry",
 		"Nothing to do: the box is ready when every name answers there with its digest.",
+	],
+	W_LED: [
+		0,
+		"A light of the machine does not show the state",
+		"Use the hardware set of this machine, or correct its `leds`; status and console tell the state all the same.",
 	],
 	W_NO_ANCHOR: [
 		0,

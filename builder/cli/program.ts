@@ -75,6 +75,8 @@ export async function makeProgram(): Promise<Command> {
 	registerStatement(program);
 	const { registerBoot } = await import("./boot.ts");
 	registerBoot(program);
+	const { registerFlash } = await import("./flash.ts");
+	registerFlash(program);
 
 	// The launcher starts the agent itself: the two sides share no code but bundle/.
 	const agent = command(

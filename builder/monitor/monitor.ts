@@ -6,6 +6,9 @@ export interface StageLine {
 	readonly total: number;
 }
 
+/** A stage is built or cached; any other step is done. */
+export type Outcome = "cached" | "built" | "done" | "failed";
+
 /** Watches a build; the engine only tells it what happens. One stage runs at a time. */
 export interface Monitor {
 	begin(stage: StageLine): void;
@@ -13,7 +16,7 @@ export interface Monitor {
 	progress(done: number, total: number): void;
 	/** Why nothing moves right now, such as a wait for another build. */
 	note(text: string): void;
-	end(outcome: "cached" | "built" | "failed", seconds: number): void;
+	end(outcome: Outcome, seconds: number): void;
 }
 
 /** Redraws one line in place on a terminal, prints plain lines anywhere else. */
@@ -36,7 +39,7 @@ export function formatTime(seconds: number): string {
 	return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 }
 
-export function outcomeText(outcome: "cached" | "built" | "failed", seconds: number): string {
+export function outcomeText(outcome: Outcome, seconds: number): string {
 	if (outcome === "cached") return "cached";
-	return outcome === "built" ? `built in ${formatTime(seconds)}` : `failed after ${formatTime(seconds)}`;
+	return `${outcome} ${outcome === "failed" ? "after" : "in"} ${formatTime(seconds)}`;
 }

@@ -1,4 +1,4 @@
-import { formatTime, heading, type Monitor, outcomeText, type StageLine } from "./monitor.ts";
+import { formatTime, heading, type Monitor, type Outcome, outcomeText, type StageLine } from "./monitor.ts";
 
 /** Long work says that it is alive this often. */
 const HEARTBEAT_MS = 30_000;
@@ -33,7 +33,7 @@ export class PlainMonitor implements Monitor {
 		this.#line(text);
 	}
 
-	end(outcome: "cached" | "built" | "failed", seconds: number): void {
+	end(outcome: Outcome, seconds: number): void {
 		this.#line(outcomeText(outcome, seconds));
 		this.#stage = undefined;
 	}

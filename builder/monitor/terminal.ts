@@ -1,4 +1,4 @@
-import { formatTime, heading, type Monitor, outcomeText, type StageLine } from "./monitor.ts";
+import { formatTime, heading, type Monitor, type Outcome, outcomeText, type StageLine } from "./monitor.ts";
 
 const BAR = 24;
 const REDRAW_MS = 200;
@@ -37,7 +37,7 @@ export class TerminalMonitor implements Monitor {
 		this.#draw();
 	}
 
-	end(outcome: "cached" | "built" | "failed", seconds: number): void {
+	end(outcome: Outcome, seconds: number): void {
 		clearInterval(this.#timer);
 		if (this.#stage !== undefined) this.#write(`${heading(this.#stage)} ${outcomeText(outcome, seconds)}`, "\n");
 		this.#stage = undefined;
