@@ -1,10 +1,10 @@
 # Short names for what ./slipway does, with the host set up for it. `make help` lists them.
 # Variables: PROFILE BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE INPUTS REGISTRY_AUTH_FILE
-# REGISTRY_CA SOURCE_DATE_EPOCH; BUNDLE for `bundle`; FIRMWARE, MEDIA and CHECK for `boot`; REFRESH=1 makes `iso` and `bundle` ask
+# REGISTRY_CA SOURCE_DATE_EPOCH; BUNDLE for `bundle`; FIRMWARE, MEDIA and CHECK for `boot`, ONLY for `boot-matrix`; REFRESH=1 makes `iso` and `bundle` ask
 # the package archive again; FUZZ_RUNS, FUZZ_SEED and RACES for `test` (docs/testing.md); JSON=1 for JSON.
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: iso bundle boot test crash-full mutants check bench list clean docs help
+.PHONY: iso bundle boot boot-matrix test crash-full mutants check bench list clean docs help
 
 VARIABLES := BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE REGISTRY_AUTH_FILE REGISTRY_CA SOURCE_DATE_EPOCH FUZZ_RUNS FUZZ_SEED RACES
 export $(VARIABLES)
@@ -21,8 +21,7 @@ COMMON = $(if $(JSON),--json)
 
 iso: need-profile ## Build the ISO of PROFILE into dist/ (BASE=, MIRROR=, PRO_TOKEN_FILE=, SIGNING_KEY=, INPUTS=, REFRESH=1)
 	@scripts/bootstrap
-	@$(SLIPWAY) validate --for-build $(call quote,$(PROFILE)) >/dev/null
-	@scripts/setup iso
+	@needs=$$($(SLIPWAY) validate --for-build $(call quote,$(PROFILE))) && scripts/setup $${needs##*: }
 	@$(AS_ROOT) $(SLIPWAY) build $(call quote,$(PROFILE)) $(COMMON) $(if $(INPUTS),--inputs $(call quote,$(INPUTS))) $(if $(REFRESH),--refresh)
 
 bundle: ## Build one content bundle (BUNDLE=profiles/bundles/core.yaml)
@@ -30,10 +29,15 @@ bundle: ## Build one content bundle (BUNDLE=profiles/bundles/core.yaml)
 	@scripts/setup iso
 	@$(AS_ROOT) $(SLIPWAY) bundle build $(call quote,$(or $(BUNDLE),profiles/bundles/core.yaml)) $(COMMON) $(if $(REFRESH),--refresh)
 
-boot: need-profile ## Start PROFILE's ISO in QEMU (CHECK=1 tests it and stops; FIRMWARE=bios|uefi, MEDIA=cd|usb)
+boot: need-profile ## Start PROFILE's ISO in QEMU (CHECK=1 tests it and stops; FIRMWARE=bios|uefi|uefi-secureboot, MEDIA=cd|usb)
 	@scripts/bootstrap
 	@scripts/setup boot
 	@$(SLIPWAY) boot $(call quote,$(PROFILE)) $(COMMON) $(if $(CHECK),--check) $(if $(FIRMWARE),--firmware $(call quote,$(FIRMWARE))) $(if $(MEDIA),--media $(call quote,$(MEDIA)))
+
+boot-matrix: ## Check PROFILE's ISO, or all that were built, in every combination of firmware and medium (ONLY='uefi bios/cd')
+	@scripts/bootstrap
+	@scripts/setup boot
+	@$(SLIPWAY) boot $(if $(PROFILE),$(call quote,$(PROFILE))) --matrix $(COMMON) $(if $(ONLY),--only $(foreach w,$(ONLY),$(call quote,$(w))))
 
 # `attacks` gets a mount name space of its own: however it ends, none of its mounts is left.
 test: check ## Run all checks and tests, the real ISO and its boot included
@@ -77,7 +81,7 @@ clean: ## Remove old stage outputs (ALL=1: the whole cache and dist/)
 	@$(AS_ROOT) $(SLIPWAY) clean $(if $(ALL),--all)
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do printf '%-11s %s\n' "$$name" "$$text"; done
 
 need-profile:
 	@test -n $(call quote,$(PROFILE)) || { echo 'E_USAGE: PROFILE is not set. Next: make $(MAKECMDGOALS) PROFILE=NAME; `make list` shows the names.' >&2; exit 2; }

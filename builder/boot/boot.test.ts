@@ -111,9 +111,18 @@ test("the console is read through what firmware and boot menus draw", async () =
 	expect(await readSerial(file)).toEqual({
 		tlsSha256: undefined,
 		state: "ready",
+		secureBoot: null,
 		tail: "GNU GRUB\nslipway: state=booting\nslipway: state=ready",
 	});
 	expect(clean("\x1b[05;98Ha\x07b")).toBe("ab");
+	for (const [line, secureBoot] of [
+		["secureboot: Secure boot enabled", true],
+		["secureboot: Secure boot disabled", false],
+		["Started:   Secure Boot on, root image integrity-checked", true],
+	]) {
+		await writeFile(file, `\r\n${line}\r\n`);
+		expect(await readSerial(file)).toMatchObject({ secureBoot });
+	}
 });
 
 test("without KVM the processor lacks what emulation stalls on; paths with commas stay one value", () => {

@@ -37,7 +37,7 @@ export async function startGuest(o: GuestOptions): Promise<RunningGuest> {
 	await o.run("xorriso", report, { signal: o.signal });
 	const { accel, why } = await probeAccel(o.run, o.arch, kernel, o.work);
 	const ports = await freePorts(o.ports.length);
-	const uefi = o.firmware === "uefi" ? await uefiFirmware(o.arch, join(o.work, "vars.fd")) : null;
+	const uefi = o.firmware === "bios" ? null : await uefiFirmware(o.arch, o.firmware, join(o.work, "vars.fd"));
 	const forward = o.ports.map((port, i) => [port, ports[i]!] as const);
 	// The kernel takes 107 bytes for a socket's path (unix(7)), and the scratch folder may lie deep.
 	const short = await mkdtemp("/tmp/slipway-qmp-");

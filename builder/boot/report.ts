@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Firmware } from "../tools/qemu.ts";
 
 const proof = z.object({ name: z.string(), ok: z.boolean(), detail: z.string() });
 
@@ -12,6 +13,7 @@ export const boxStatus = z.looseObject({
 	conditions: z.array(
 		z.looseObject({ name: z.string(), ok: z.boolean(), code: z.string().nullable(), cause: z.string() }),
 	),
+	boot: z.looseObject({ secureBoot: z.boolean().nullable(), root: z.string() }).optional(),
 	/** Where the bytes of the served names come from. */
 	servedFrom: z.enum(["store", "medium"]).nullable(),
 	fips: z.looseObject({ required: z.boolean(), active: z.boolean(), proofs: z.array(proof) }),
@@ -26,7 +28,7 @@ export interface BootReport {
 	readonly format: 1;
 	readonly iso: { readonly file: string; readonly sha256: string };
 	readonly startedAt: string;
-	readonly firmware: "bios" | "uefi";
+	readonly firmware: Firmware;
 	readonly media: "cd" | "usb";
 	readonly accelerator: "kvm" | "tcg";
 	readonly acceleratorReason: string;

@@ -4,6 +4,8 @@ export interface SerialView {
 	/** SHA-256 of the device certificate, hex. */
 	readonly tlsSha256: string | undefined;
 	readonly state: string | undefined;
+	/** Whether kernel or agent found Secure Boot on; null: neither said. */
+	readonly secureBoot: boolean | null;
 	/** Last lines that a person can read. */
 	readonly tail: string;
 }
@@ -17,8 +19,14 @@ export async function readSerial(file: string): Promise<SerialView> {
 	return {
 		tlsSha256: last("tls-sha256", "[0-9a-f]{64}"),
 		state: last("state", "[a-z]+"),
+		secureBoot: secureBootIn(text),
 		tail: lines.slice(-12).join("\n"),
 	};
+}
+
+function secureBootIn(text: string): boolean | null {
+	const said = /secureboot: Secure boot (enabled|disabled)|^Started: +Secure Boot (on|off),/m.exec(text);
+	return said === null ? null : said[1] === "enabled" || said[2] === "on";
 }
 
 /** Without the escape sequences that firmware and GRUB draw their screens with. */

@@ -2,9 +2,13 @@ import { access, copyFile } from "node:fs/promises";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { QmpCommand } from "./qmp.ts";
 
+/** `uefi`: no keys enrolled, so that Secure Boot is off; `uefi-secureboot`: enrolled and on. */
+export const FIRMWARE = ["bios", "uefi", "uefi-secureboot"] as const;
+export type Firmware = (typeof FIRMWARE)[number];
+
 export interface Guest {
 	readonly arch: "amd64" | "arm64";
-	readonly firmware: "bios" | "uefi";
+	readonly firmware: Firmware;
 	readonly media: "cd" | "usb";
 	readonly iso: string;
 	/** MiB. */
@@ -21,29 +25,46 @@ export interface Guest {
 	readonly qmp: string;
 }
 
-/** Firmware images with Microsoft's keys enrolled, so that Secure Boot is on: code and variables, first found wins. */
+/** Firmware images of Debian and Ubuntu: code and variables, first found wins. Secure Boot's have Microsoft's keys enrolled. */
 const UEFI = {
-	amd64: [
-		["/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"],
-		["/usr/share/OVMF/OVMF_CODE.secboot.fd", "/usr/share/OVMF/OVMF_VARS.ms.fd"],
-	],
-	arm64: [["/usr/share/AAVMF/AAVMF_CODE.ms.fd", "/usr/share/AAVMF/AAVMF_VARS.ms.fd"]],
+	uefi: {
+		amd64: [
+			["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"],
+			["/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"],
+		],
+		arm64: [["/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"]],
+	},
+	"uefi-secureboot": {
+		amd64: [
+			["/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"],
+			["/usr/share/OVMF/OVMF_CODE.secboot.fd", "/usr/share/OVMF/OVMF_VARS.ms.fd"],
+		],
+		arm64: [["/usr/share/AAVMF/AAVMF_CODE.ms.fd", "/usr/share/AAVMF/AAVMF_VARS.ms.fd"]],
+	},
 } as const;
 
-/** Errors: E_TOOL_MISSING. */
-export async function uefiFirmware(arch: Guest["arch"], vars: string): Promise<NonNullable<Guest["uefi"]>> {
-	for (const [code, blank] of UEFI[arch]) {
-		const there = await Promise.all([access(code), access(blank)]).then(
+/** Code of the firmware, and `vars`: a copy of its variables that the guest may write. Errors: E_TOOL_MISSING. */
+export async function uefiFirmware(
+	arch: Guest["arch"],
+	firmware: Exclude<Firmware, "bios">,
+	vars: string,
+): Promise<NonNullable<Guest["uefi"]>> {
+	for (const [code, fresh] of UEFI[firmware][arch]) {
+		const there = await Promise.all([access(code), access(fresh)]).then(
 			() => true,
 			() => false,
 		);
 		if (!there) continue;
-		await copyFile(blank, vars);
+		await copyFile(fresh, vars);
 		return { code, vars };
 	}
-	throw new SlipwayError("E_TOOL_MISSING", "There is no UEFI firmware with Secure Boot keys for QEMU on this host.", {
-		next: `Run \`apt-get install ${arch === "amd64" ? "ovmf" : "qemu-efi-aarch64"}\` as root, or use --firmware bios.`,
-	});
+	throw new SlipwayError(
+		"E_TOOL_MISSING",
+		`There is no firmware of kind ${firmware} for QEMU (${arch}) on this host.`,
+		{
+			next: `Run \`apt-get install ${arch === "amd64" ? "ovmf" : "qemu-efi-aarch64"}\` as root.`,
+		},
+	);
 }
 
 export function qemuProgram(arch: Guest["arch"]): string {

@@ -9,7 +9,7 @@ import { loadTrust } from "../../bundle/trust.ts";
 
 /**
  * The real `build` of both shipped profiles on debian-13, with xorriso, unsquashfs, openssl and sha256sum as the judges, and
- * the boot of both. Needs root, the package archive and QEMU.
+ * the boot of both (more of them: boot-matrix.test.ts). Needs root, the package archive and QEMU.
  */
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
@@ -182,7 +182,7 @@ test("the FIPS appliance boots by UEFI from CD with Secure Boot, verifies its bu
 	const table = "label: gpt\nstart=2048, type=5AFE510A-9B1D-4F2E-8C57-511B3A7D0001, name=SLIPWAY-DATA\n";
 	await run("sfdisk", ["--quiet", disk], { input: table });
 	await run("mkfs.ext4", ["-q", "-F", "-E", `offset=${2048 * 512}`, disk, "500M"]);
-	const report = await boot("vertex-fips-amd64", ["--firmware", "uefi", "--media", "cd", "--disk", disk]);
+	const report = await boot("vertex-fips-amd64", ["--firmware", "uefi-secureboot", "--media", "cd", "--disk", disk]);
 	expect(report.checks.filter((check) => !check.ok)).toEqual([]);
 	expect(report.checks.map((check) => check.name)).toEqual(
 		expect.arrayContaining([
