@@ -9,6 +9,7 @@ import { listenOnSocket } from "./control/socket.ts";
 import { listen, renewTls } from "./http/app.ts";
 import { addresses, ownHosts } from "./http/hosts.ts";
 import { HostWatch } from "./http/watch.ts";
+import { showOnLeds } from "./leds/leds.ts";
 import { type KernelLine, readKernelLine } from "./load/kernel.ts";
 import { watchBoot } from "./preflight/boot.ts";
 import { type FipsView, fipsStatus } from "./preflight/fips.ts";
@@ -55,6 +56,7 @@ export async function startAgent(config: ApplianceConfig, facts: Facts = {}): Pr
 	try {
 		closers.push(await writeStatusFile(state, config.run));
 		closers.push(await showOnConsoles(state, config.consoles));
+		closers.push(await showOnLeds(state, config.leds));
 		const bringUp = new BringUp(config, kernel, state);
 		closers.push(() => bringUp.stop());
 		closers.push(watchBoot(config.boot, state));

@@ -9,6 +9,22 @@ export const registryTarget = z
 		"https://host[:port][/path] in lower case, without a password",
 	);
 
+const stage = z.enum(["booting", "preflight", "verifying", "serving", "ready", "degraded", "failed"]);
+
+/** Lights by what the machine's front says of them, each with the stages of the agent that it shows. Off in all others. */
+export const ledMap = z.record(
+	z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, "lower-case letters, digits and -"),
+	z.strictObject({
+		led: z
+			.string()
+			.regex(/^[A-Za-z0-9][A-Za-z0-9:_@-]{0,63}$/, "a name as in /sys/class/leds")
+			.describe("Its name in /sys/class/leds"),
+		on: z.array(stage).default([]).describe("Stages in which it is on"),
+		blink: z.array(stage).default([]).describe("Stages in which it blinks"),
+	}),
+);
+export type LedMap = z.infer<typeof ledMap>;
+
 /**
  * The agent's configuration: on the box `/etc/slipway/appliance.json`, written by the builder; on any other Linux host the
  * file given to `slipway agent --config` (YAML or JSON). It stands in `bundle/` because both sides share it.
@@ -50,6 +66,14 @@ export const applianceConfig = z.strictObject({
 			cores: z.int().min(1).default(1).describe("Least number of CPU cores"),
 			memoryMiB: z.int().min(0).default(0).describe("Least memory in MiB, as installed"),
 			diskMiB: z.int().min(0).default(0).describe("Least size of the data disk in MiB; 0: none needed"),
+			disks: z
+				.strictObject({
+					count: z.int().min(0).default(0).describe("How many"),
+					sizeMiB: z.int().min(0).default(0).describe("Least size of each in MiB"),
+				})
+				.prefault({})
+				.describe("Built-in disks, whatever is on them; neither sticks nor the medium count"),
+			nics: z.int().min(0).default(0).describe("Least number of wired network ports"),
 			cpuFlags: z.array(z.string()).default([]).describe("CPU flags that must be there"),
 			tpm: z.boolean().default(false).describe("A TPM must be there"),
 		})
@@ -121,6 +145,7 @@ export const applianceConfig = z.strictObject({
 		})
 		.prefault({})
 		.describe("An existing registry to load into"),
+	leds: ledMap.default({}).describe("Lights that show the stage; the agent must be allowed to write them"),
 	consoles: z
 		.array(z.string())
 		.default([])

@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { makeProgram } from "../builder/cli/program.ts";
 import { bundleSchema } from "../builder/packs/definition.ts";
+import { hardwareSchema } from "../builder/profile/hardware.ts";
 import { baseSchema, profileSchema } from "../builder/profile/schema.ts";
 import { overlayManifest } from "../builder/stages/overlay-manifest.ts";
 import { applianceConfig } from "../bundle/appliance.ts";
@@ -19,6 +20,7 @@ const check = process.argv.includes("--check");
 const files: Record<string, string> = {
 	"profiles/profile.schema.json": jsonSchema(profileSchema, "Slipway profile"),
 	"profiles/base.schema.json": jsonSchema(baseSchema, "Slipway base"),
+	"profiles/hardware.schema.json": jsonSchema(hardwareSchema, "Slipway hardware set"),
 	"profiles/bundle.schema.json": jsonSchema(bundleSchema, "Slipway bundle definition"),
 	"profiles/overlay.schema.json": jsonSchema(overlayManifest, "Slipway overlay"),
 	"docs/profile.md": profilePage(),
@@ -56,6 +58,16 @@ file names its JSON Schema, so that editors complete and check it too.
 
 ${keyTable(profileSchema)}
 
+## Hardware
+
+\`profiles/hardware/NAME.yaml\`: a kind of machine, named by a profile's \`hardware\`. \`kernel\`, \`firmware\`, \`console\` and \`requirements\` are
+those of a profile, and what a profile says itself goes over the set's: single values take their place, lists are joined. A device class of \`firmware\`
+stands for packages of the base, so a machine's image holds the firmware of its devices and no other; \`./slipway plan\` shows what each class
+costs. A lamp in \`leds\` is driven by the agent: it is on or blinks in the stages that are named and is off in all others, and when the agent
+ends it shows what \`failed\` shows. One that the machine lacks is a warning in the status (\`W_LED\`). \`tested\` lists what has really been booted.
+
+${keyTable(hardwareSchema)}
+
 ## Base
 
 \`profiles/bases/NAME.yaml\`: facts of a distribution and suite.
@@ -73,7 +85,7 @@ ${keyTable(bundleSchema)}
 \`overlays/NAME/overlay.yaml\`, with the files in \`overlays/NAME/files/\`.
 
 ${keyTable(overlayManifest)}`;
-	return page("Profiles, bases, bundles and overlays", body);
+	return page("Profiles, hardware, bases, bundles and overlays", body);
 }
 
 function errorsPage(): string {

@@ -11,6 +11,8 @@ const hardware: Hardware = {
 	arch: "amd64",
 	cores: 2,
 	memoryMiB: 4096,
+	disks: [64_000, 8000],
+	nics: 2,
 	cpuFlags: ["aes", "sha_ni"],
 	tpm: false,
 	cpu: "",
@@ -22,18 +24,22 @@ const config = (requirements: object, arch = "amd64") =>
 
 test("everything that is missing is told at once", () => {
 	const demanding = config(
-		{ cores: 8, memoryMiB: 16384, diskMiB: 1000, cpuFlags: ["aes", "avx512f"], tpm: true },
+		{
+			...{ cores: 8, memoryMiB: 16384, diskMiB: 1000, cpuFlags: ["aes", "avx512f"], tpm: true },
+			...{ disks: { count: 2, sizeMiB: 9000 }, nics: 3 },
+		},
 		"arm64",
 	);
 	const faults = missingRequirements(demanding, hardware, { kind: "ephemeral", sizeMiB: 2000 });
-	expect(faults.map((f) => f.code)).toEqual(Array(6).fill("E_REQUIREMENTS"));
+	expect(faults.map((f) => f.code)).toEqual(Array(8).fill("E_REQUIREMENTS"));
 	expect(faults.map((f) => f.message).join("\n")).toMatch(
-		/arm64.*\n.*8 needed, 2 found.*\n.*16384 MiB needed, 4096 MiB found.*\n.*none found.*\n.*avx512f\.\n.*TPM/,
+		/arm64.*\n.*8 needed, 2 found.*\n.*16384 MiB needed, 4096 MiB found.*\n.*none found.*\n.*9000 MiB or more: 2 needed, 1 found.*\n.*3 needed, 2 found.*\n.*avx512f\.\n.*TPM/,
 	);
 });
 
 test("what is exactly enough suffices", () => {
-	const exact = config({ cores: 2, memoryMiB: 4096, diskMiB: 2000, cpuFlags: ["aes"] });
+	const machine = { cores: 2, memoryMiB: 4096, disks: { count: 2, sizeMiB: 8000 }, nics: 2, cpuFlags: ["aes"] };
+	const exact = config({ ...machine, diskMiB: 2000 });
 	expect(missingRequirements(exact, hardware, { kind: "persistent", sizeMiB: 2000 })).toEqual([]);
 	expect(missingRequirements(exact, hardware, { kind: "persistent", sizeMiB: 1999 })).toHaveLength(1);
 });

@@ -1,12 +1,17 @@
 import { access, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { diskSizes, wiredPorts } from "./devices.ts";
 
 /** What the machine has. Recorded as `hardware.json`, so that the agent itself needs no privilege to know it. */
 const hardware = z.strictObject({
 	arch: z.string(),
 	cores: z.int(),
 	memoryMiB: z.int(),
+	/** MiB of each built-in disk, largest first. */
+	disks: z.array(z.int()),
+	/** Wired network ports. */
+	nics: z.int(),
 	cpuFlags: z.array(z.string()),
 	tpm: z.boolean(),
 	cpu: z.string(),
@@ -25,6 +30,8 @@ export async function probe(): Promise<Hardware> {
 		arch: ARCH[process.arch] ?? process.arch,
 		cores: cpu.cores,
 		memoryMiB: (await installedMiB()) ?? Math.floor(memory.total / 2 ** 20),
+		disks: await diskSizes(),
+		nics: await wiredPorts(),
 		cpuFlags: flags.split(/\s+/).filter(Boolean).sort(),
 		tpm: await access("/sys/class/tpm/tpm0").then(
 			() => true,

@@ -14,6 +14,7 @@ export function missingRequirements(
 	disk: Disk,
 ): SlipwayError[] {
 	const need = config.requirements;
+	const disks = have.disks.filter((sizeMiB) => sizeMiB >= need.disks.sizeMiB).length;
 	const flags = need.cpuFlags.filter((flag) => !have.cpuFlags.includes(flag));
 	const faults = [
 		have.arch !== config.arch && `The appliance is built for ${config.arch}; this machine is ${have.arch}.`,
@@ -24,6 +25,9 @@ export function missingRequirements(
 			disk.kind === "persistent" &&
 			disk.sizeMiB < need.diskMiB &&
 			`Data disk: ${need.diskMiB} MiB needed, ${disk.sizeMiB} MiB found.`,
+		disks < need.disks.count &&
+			`Disks of ${need.disks.sizeMiB} MiB or more: ${need.disks.count} needed, ${disks} found.`,
+		have.nics < need.nics && `Network ports: ${need.nics} needed, ${have.nics} found.`,
 		flags.length > 0 && `CPU flags missing: ${flags.join(", ")}.`,
 		need.tpm && !have.tpm && "A TPM is needed, none found.",
 	];

@@ -20,7 +20,8 @@ const base: Base = baseSchema.parse({
 		keyrings: ["/nowhere/k.gpg"],
 		keyringPackage: "k",
 	},
-	...{ arch: ["amd64"], kernel: { amd64: "k1", arm64: "k2" }, packages: [], grub: { amd64: [], arm64: [] } },
+	...{ arch: ["amd64"], packages: [], grub: { amd64: [], arm64: [] }, firmware: { component: null, classes: {} } },
+	kernel: { amd64: { generic: { package: "k1" } }, arm64: { generic: { package: "k2" } } },
 	secureBoot: { amd64: { packages: [], shim: "s", grub: "g" }, arm64: { packages: [], shim: "s", grub: "g" } },
 	...{ fips: null, node: { libraries: [] } },
 });

@@ -1,3 +1,4 @@
+import { kernelsOf } from "../profile/fit.ts";
 import type { Base, Profile } from "../profile/schema.ts";
 
 type Arch = "amd64" | "arm64";
@@ -12,12 +13,13 @@ export const PRO_TOOLS = ["apt", "ca-certificates", "ubuntu-pro-client"];
 export function rootPackages(base: Base, profile: Profile, overlayPackages: readonly string[] = []): string[] {
 	const fips = profile.fips && base.fips !== null && !base.fips.proToken ? base.fips.packages : [];
 	// With a token the kernel is the vendor's too, and comes later.
-	const kernel = proPackages(base, profile).length > 0 ? PRO_TOOLS : [kernelPackage(base, profile)];
+	const kernel = proPackages(base, profile).length > 0 ? PRO_TOOLS : [kernelOf(base, profile).package];
 	return unique([
 		...base.packages,
 		...base.node.libraries,
 		...kernel,
 		...fips,
+		...firmwarePackages(base, profile).flatMap(({ packages }) => packages),
 		...profile.packages,
 		...overlayPackages,
 	]);
@@ -26,7 +28,7 @@ export function rootPackages(base: Base, profile: Profile, overlayPackages: read
 /** Packages that come from the vendor's restricted archive with a token, kernel included. */
 export function proPackages(base: Base, profile: Profile): string[] {
 	if (!profile.fips || base.fips === null || !base.fips.proToken) return [];
-	return unique([kernelPackage(base, profile), ...base.fips.packages]);
+	return unique([kernelOf(base, profile).package, ...base.fips.packages]);
 }
 
 /** Packages whose files the boot stage takes; they are fetched and unpacked, never installed. */
@@ -34,8 +36,14 @@ export function bootPackages(base: Base, arch: Arch): string[] {
 	return unique([...(base.secureBoot[arch]?.packages ?? []), ...(base.grub[arch] ?? [])]);
 }
 
-function kernelPackage(base: Base, profile: Profile): string {
-	return (profile.fips ? base.fips?.kernel?.[profile.arch] : undefined) ?? base.kernel[profile.arch];
+/** The kernel of the profile's flavour, which the profile was checked to have. */
+export function kernelOf(base: Base, { arch, fips, kernel }: Profile): Base["kernel"][Arch][string] {
+	return kernelsOf(base, fips)[arch][kernel.flavour]!;
+}
+
+/** The packages that the profile's firmware classes stand for, by class. */
+export function firmwarePackages(base: Base, { firmware }: Profile): { class: string; packages: string[] }[] {
+	return firmware.map((name) => ({ class: name, packages: base.firmware.classes[name]!.packages }));
 }
 
 function unique(names: readonly string[]): string[] {

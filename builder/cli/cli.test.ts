@@ -115,6 +115,13 @@ test("list, describe and errors print JSON that names what the tables name", asy
 	);
 	expect(list.bases).toContainEqual(expect.objectContaining({ name: "debian-13", fips: "distribution" }));
 	expect(list.bundles).toContain("core");
+	const minimal = list.profiles.find((profile: { name: string }) => profile.name === "minimal-amd64");
+	expect(minimal).toMatchObject({ base: "debian-13", hardware: "qemu" });
+	expect(list.profiles.every((profile: object) => !("error" in profile))).toBe(true);
+	expect(list.hardware).toContainEqual(
+		expect.objectContaining({ name: "sbsa-server", arch: ["arm64"], tested: false }),
+	);
+	expect((await slipway(["list"])).stdout).toMatch(/^ {2}sbsa-server .* tested: false$/m);
 	const described = JSON.parse((await slipway(["describe", "palette-amd64", "--json"])).stdout);
 	expect(described.profile).toMatchObject({ name: "palette-amd64", fips: false, network: { expose: "lan" } });
 	expect(JSON.parse((await slipway(["errors", "--json"])).stdout)).toContainEqual(

@@ -1,17 +1,30 @@
 import path from "node:path";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { baseNames, loadBase, namesIn } from "../profile/base.ts";
+import { type HardwareFile, hardwareNames, isTested, loadHardware } from "../profile/hardware.ts";
 import { loadProfile, profileNames } from "../profile/load.ts";
+import type { Base } from "../profile/schema.ts";
 import type { CommandContext } from "./command.ts";
 
 /** Lists what there is. A profile with errors is listed too, as what it is. */
 export async function list({ root, print }: CommandContext): Promise<void> {
 	const profiles = await Promise.all((await profileNames(root)).map((name) => profileRow(root, name)));
 	const bases = await Promise.all((await baseNames(root)).map((name) => loadBase(root, name)));
+	const hardware = await Promise.all((await hardwareNames(root)).map((name) => hardwareRow(root, name)));
 	const bundles = await namesIn(path.join(root, "profiles", "bundles"));
 	const data = {
 		profiles,
-		bases: bases.map(({ name, title, arch, fips }) => ({ name, title, arch, fips: fips?.stream ?? null })),
+		hardware,
+		bases: bases.map(({ name, title, arch, fips, kernel, firmware }) => ({
+			...{
+				name,
+				title,
+				arch,
+				fips: fips?.stream ?? null,
+				kernels: [...new Set(Object.values(kernel).flatMap(Object.keys))],
+			},
+			firmware: firmwareOf(firmware),
+		})),
 		bundles,
 	};
 	print(
@@ -20,11 +33,21 @@ export async function list({ root, print }: CommandContext): Promise<void> {
 				"Profiles",
 				...table(
 					data.profiles.map((p) =>
-						"error" in p ? [p.name, p.error] : [p.name, p.product, p.arch, p.fips ? "FIPS" : "", p.base],
+						"error" in p
+							? [p.name, p.error]
+							: [p.name, p.product, p.arch, p.fips ? "FIPS" : "", p.base, p.hardware ?? "", testedText(p.tested)],
+					),
+				),
+				"Hardware",
+				...table(
+					hardware.map((h) =>
+						"error" in h ? [h.name, h.error] : [h.name, h.title, h.arch.join(" "), hardwareTested(h.tested)],
 					),
 				),
 				"Bases",
 				...table(data.bases.map((b) => [b.name, b.title, b.arch.join(" "), fipsText(b.fips)])),
+				"Firmware classes, by base",
+				...table(data.bases.map((b) => [b.name, Object.entries(b.firmware).map(firmwareText).join(", ")])),
 				"Bundles",
 				...table(bundles.map((name) => [name])),
 				"",
@@ -35,15 +58,46 @@ export async function list({ root, print }: CommandContext): Promise<void> {
 
 async function profileRow(root: string, name: string) {
 	try {
-		const { profile } = await loadProfile(root, name);
-		const { product, version, arch, fips, base } = profile;
-		return { name, product, version, arch, fips, base };
+		const { profile, hardware: set } = await loadProfile(root, name);
+		const { product, version, arch, fips, base, hardware } = profile;
+		const tested = set === null ? null : isTested(set, arch, base);
+		return { name, product, version, arch, fips, base, hardware, tested };
 	} catch (error) {
-		if (error instanceof SlipwayError || error instanceof SlipwayErrors) {
-			return { name, error: "has errors: see ./slipway validate" };
-		}
-		throw error;
+		return { name, error: refusal(error) };
 	}
+}
+
+async function hardwareRow(root: string, name: string) {
+	try {
+		const { title, arch, tested } = await loadHardware(root, name);
+		return { name, title, arch, tested };
+	} catch (error) {
+		return { name, error: refusal(error) };
+	}
+}
+
+function refusal(error: unknown): string {
+	if (error instanceof SlipwayError || error instanceof SlipwayErrors) return "has errors: see ./slipway validate";
+	throw error;
+}
+
+/** Classes with the architectures that they are for, where not all have them. */
+function firmwareOf({ classes }: Base["firmware"]) {
+	return Object.fromEntries(Object.entries(classes).map(([name, { arch }]) => [name, arch ?? null]));
+}
+
+function firmwareText([name, arch]: [string, readonly string[] | null]): string {
+	return arch === null ? name : `${name} (${arch.join(" ")})`;
+}
+
+/** A profile's own set on its own base and architecture; nothing is said of a profile that names no set. */
+function testedText(tested: boolean | null): string {
+	return tested === null ? "" : `tested: ${tested}`;
+}
+
+function hardwareTested(tested: HardwareFile["tested"]): string {
+	if (tested === false) return "tested: false";
+	return `tested: true (${tested.map(({ base, arch }) => `${base} on ${arch}`).join(", ")})`;
 }
 
 function fipsText(stream: string | null): string {

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { bundleName, ref, sequence } from "../../bundle/index-schema.ts";
 import { namesIn, notFound } from "../profile/base.ts";
-import { API_VERSION } from "../profile/schema.ts";
+import { API_VERSION } from "../profile/words.ts";
 import { displayPath, loadYaml, throwAll, type Yaml } from "../yaml/load.ts";
 import { packagesPack } from "./packages/schema.ts";
 

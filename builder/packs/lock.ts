@@ -2,7 +2,7 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { stringify } from "yaml";
 import { z } from "zod";
 import { digest } from "../../bundle/index-schema.ts";
-import { API_VERSION } from "../profile/schema.ts";
+import { API_VERSION } from "../profile/words.ts";
 import { giveToCaller } from "../signing/caller.ts";
 import { loadYaml } from "../yaml/load.ts";
 import { lockPath } from "./definition.ts";

@@ -34,7 +34,8 @@ suite: one
 components: [main]
 archive: {mirrors: {}, pockets: [], keyrings: [], keyringPackage: k-r}
 arch: [amd64]
-kernel: {amd64: linux, arm64: linux}
+kernel: {amd64: {generic: {package: linux}, cloud: {package: linux-cloud}}, arm64: {generic: {package: linux}}}
+firmware: {component: extra, classes: {nic: {packages: [fw-nic]}, cpu: {packages: [ucode], arch: [amd64]}}}
 packages: []
 secureBoot: {amd64: {packages: [], shim: a, grub: b}, arm64: {packages: [], shim: a, grub: b}}
 grub: {amd64: [], arm64: []}

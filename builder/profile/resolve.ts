@@ -1,8 +1,10 @@
 import { stat } from "node:fs/promises";
 import path from "node:path";
-import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
+import { type Place, SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { displayPath, throwAll, type Yaml } from "../yaml/load.ts";
 import { loadBase, namesIn, notFound } from "./base.ts";
+import { type Add, checkPair, GENERIC, withFirmware } from "./fit.ts";
+import { type HardwareFile, readHardware } from "./hardware.ts";
 import { type Merged, mergeLayers } from "./merge.ts";
 import { type Base, type Profile, type ProfileFile, resolvedProfile } from "./schema.ts";
 
@@ -12,7 +14,11 @@ export interface ResolvedProfile {
 	/** Every file that took part, the profile's own last. */
 	readonly files: readonly string[];
 	readonly profile: Profile;
+	/** With the archive component of the firmware that was chosen, if it needs one. */
 	readonly base: Base;
+	readonly hardware: HardwareFile | null;
+	/** Where the winning value of a key stands (`base`), or one entry of a list (`packages.curl`). */
+	readonly origin: ReadonlyMap<string, Place>;
 	/** The definition of each of the profile's bundles, in its order: a name in profiles/bundles/, or an absolute path. */
 	readonly definitions: readonly string[];
 }
@@ -30,17 +36,17 @@ export async function resolve(
 	found: readonly SlipwayError[],
 	baseOverride?: string,
 ): Promise<ResolvedProfile> {
-	const merged = mergeLayers(layers);
+	const errors = [...found];
+	const hardware = await hardwareLayer(root, layers, errors);
+	const merged = mergeLayers(hardware === undefined ? layers : [hardware.layer, ...layers]);
 	const { values, origin } = merged;
 	const top = { file: displayPath(file), line: 1, col: 1 };
-	const errors = [...found];
 	// What a faulty file says wrongly, or a file that is not there would have said, is not also missing.
 	const unset = (key: string) =>
 		(values as Record<string, unknown>)[key] === undefined &&
 		layers.every(({ value, plain }) => value !== undefined || (isRecord(plain) && !(key in plain))) &&
 		!found.some((error) => ["E_PROFILE_EXTENDS", "E_PROFILE_CYCLE", "E_YAML_SYNTAX"].includes(error.code));
-	const add = (code: ConstructorParameters<typeof SlipwayError>[0], message: string, key: string) =>
-		errors.push(new SlipwayError(code, message, { at: origin.get(key) ?? top }));
+	const add: Add = (code, message, key) => errors.push(new SlipwayError(code, message, { at: origin.get(key) ?? top }));
 
 	const name = path.basename(file, ".yaml");
 	if (!resolvedProfile.shape.name.safeParse(name).success) {
@@ -59,18 +65,40 @@ export async function resolve(
 	await checkFolders(root, values, add);
 	await checkTrust(values, add);
 	const base = await readBase(root, merged, baseOverride, errors);
-	if (base !== undefined) checkPair(values, base, add);
+	if (base !== undefined) checkPair(values, base, hardware?.value, add);
 	throwAll(errors);
-	const profile = withDefaults(name, { ...values, base: (base as Base).name });
-	const definitions = bundleList(values).map((bundle) => bundle.name);
-	return { file, files: layers.map((layer) => layer.file), profile, base: base as Base, definitions };
+	const profile = withDefaults(name, { ...values, base: (base as Base).name }, hardware?.value);
+	return {
+		file,
+		files: [...(hardware === undefined ? [] : [hardware.file]), ...layers.map((layer) => layer.file)],
+		profile,
+		base: withFirmware(base as Base, profile.firmware),
+		hardware: hardware?.value ?? null,
+		origin,
+		definitions: bundleList(values).map((bundle) => bundle.name),
+	};
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
 	return typeof value === "object" && value !== null;
 }
 
-type Add = (code: ConstructorParameters<typeof SlipwayError>[0], message: string, key: string) => void;
+/** The set that the layers name, as the lowest layer of all. Its faults, and that it is not there, go to `errors`. */
+async function hardwareLayer(root: string, layers: readonly Yaml<ProfileFile>[], errors: SlipwayError[]) {
+	const { values, origin } = mergeLayers(layers);
+	if (values.hardware === undefined) return undefined;
+	try {
+		const yaml = await readHardware(root, values.hardware, origin.get("hardware"));
+		errors.push(...yaml.errors);
+		const { kernel, firmware, console, requirements } = yaml.value ?? {};
+		const value = { kernel, firmware, console, requirements } as ProfileFile;
+		return { file: yaml.file, value: yaml.value, layer: { ...yaml, value, plain: value } };
+	} catch (error) {
+		if (!(error instanceof SlipwayError)) throw error;
+		errors.push(error);
+		return undefined;
+	}
+}
 
 async function checkFolders(root: string, values: ProfileFile, add: Add): Promise<void> {
 	for (const overlay of values.overlays ?? []) {
@@ -119,19 +147,11 @@ async function readBase(root: string, merged: Merged, override: string | undefin
 	}
 }
 
-function checkPair(values: ProfileFile, base: Base, add: Add): void {
-	if (values.fips === true && base.fips === null)
-		add("E_FIPS_BASE", `The base ${base.name} has no FIPS provider.`, "fips");
-	if (values.arch !== undefined && !base.arch.includes(values.arch)) {
-		add("E_ARCH_BASE", `The base ${base.name} offers ${base.arch.join(", ")}, not ${values.arch}.`, "arch");
-	}
-}
-
 function bundleList(values: ProfileFile): { name: string; optional: boolean }[] {
 	return (values.bundles ?? []).map((b) => (typeof b === "string" ? { name: b, optional: false } : b));
 }
 
-function withDefaults(name: string, values: ProfileFile & { base: string }): Profile {
+function withDefaults(name: string, values: ProfileFile & { base: string }, hardware?: HardwareFile): Profile {
 	const arch = values.arch ?? "amd64";
 	return resolvedProfile.parse({
 		name,
@@ -145,9 +165,12 @@ function withDefaults(name: string, values: ProfileFile & { base: string }): Pro
 		bundles: bundleList(values).map((bundle) => ({ ...bundle, name: path.basename(bundle.name, ".yaml") })),
 		audience: values.audience ?? "",
 		root: values.root ?? "live",
-		kernel: { arguments: values.kernel?.arguments ?? [] },
+		hardware: values.hardware ?? null,
+		kernel: { flavour: values.kernel?.flavour ?? GENERIC, arguments: values.kernel?.arguments ?? [] },
+		firmware: values.firmware ?? [],
 		console: { serial: values.console?.serial ?? SERIAL[arch], baud: values.console?.baud ?? 115_200 },
-		requirements: { cores: 1, memoryMiB: 512, diskMiB: 0, cpuFlags: [], tpm: false, ...values.requirements },
+		requirements: { memoryMiB: 512, ...values.requirements },
+		leds: hardware?.leds ?? {},
 		network: { expose: values.network?.expose ?? "loopback" },
 		registry: values.registry ?? {},
 		trust: values.trust ?? {},

@@ -1,30 +1,18 @@
 import { z } from "zod";
-import { applianceConfig, registryTarget } from "../../bundle/appliance.ts";
+import { applianceConfig, ledMap, registryTarget } from "../../bundle/appliance.ts";
+import { machineKeys } from "./machine.ts";
+import { API_VERSION, arch, list, name, packageName, text } from "./words.ts";
 
 /**
  * The one declaration of profiles and bases: types, validation, JSON Schema and docs/profile.md come from it.
- * A profile's name is its file's, without `.yaml`.
- * `.meta({ merge })` says how a list joins that of the profile it extends: "append" (without repeats) or "replace".
+ * A profile's name is its file's, without `.yaml`. What profiles share with hardware sets stands in machine.ts.
  */
 
-export const API_VERSION = "slipway/v1";
-const name = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$/, "lower-case letters, digits, - and .");
-const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "a package name");
-/** Printable ASCII: values end in boot files and on consoles, so no control character may pass. */
-const text = z.string().regex(/^[\x20-\x7e]*$/, "printable ASCII only");
-/** One word of the kernel line, without quotes, and none that decides which root is booted and whether it is checked. */
-const kernelArgument = z
-	.string()
-	.regex(
-		/^(?!(?:fips|root|init|rdinit|systemd\.unit)(?:=|$)|rd\.(?:live|shell|break)|slipway\.|(?:single|emergency|rescue|[sS1-5])$|-+$)[\x21\x23-\x26\x28-\x7e]+$/,
-		"one word without quotes, and not fips=, root=, init=, systemd.unit=, rd.live, rd.shell, rd.break, slipway. or a runlevel",
-	);
 /** A name in profiles/bundles/, or a path such as `./site.yaml`, so that a site's own content can stand beside its profile. */
 const bundlePlace = z.union([name, z.string().regex(/^\.{0,2}\/.+\.yaml$/, "a name, or a path that begins with ./")]);
 const boxPath = z.string().regex(/^(?:\/[A-Za-z0-9._-]+)+$/, "an absolute path");
 /** A file or folder relative to the profile that names it. */
 const place = z.string().regex(/^\.{0,2}\/[\x20-\x7e]+$/, "a path that begins with ./, ../ or /");
-const list = <T extends z.ZodType>(item: T, merge: "append" | "replace") => z.array(item).meta({ merge });
 
 const role = z.strictObject({
 	keys: list(place, "replace").describe("PEM files with public keys, relative to this one"),
@@ -41,7 +29,7 @@ export const profileSchema = z.strictObject({
 		.regex(/^[0-9A-Za-z][0-9A-Za-z.+~-]{0,63}$/)
 		.optional()
 		.describe("Product version"),
-	arch: z.enum(["amd64", "arm64"]).optional().describe("Hardware the ISO boots on"),
+	arch: arch.optional().describe("Hardware the ISO boots on"),
 	fips: z.boolean().optional().describe("Build and run in FIPS mode: packages, kernel line, provider, agent, content"),
 	base: name.optional().describe("Distribution and suite the root is made from: a file in profiles/bases/"),
 	packages: list(packageName, "append")
@@ -63,35 +51,10 @@ export const profileSchema = z.strictObject({
 		.describe(
 			"`live`: the root image is read from the medium, which has to stay; `ram`: it is copied to memory at the start, and the medium may be pulled out",
 		),
-	kernel: z
-		.strictObject({
-			arguments: list(kernelArgument, "append")
-				.optional()
-				.describe("Added to the kernel line; none that says which root is booted, in which mode, or opens a shell"),
-		})
-		.optional(),
-	console: z
-		.strictObject({
-			serial: z
-				.string()
-				.regex(/^tty[A-Z]+[0-9]+$/)
-				.optional()
-				.describe("Serial port, such as ttyS0"),
-			baud: z.int().min(1200).max(4_000_000).optional().describe("Its speed"),
-		})
-		.optional(),
-	requirements: z
-		.strictObject({
-			cores: z.int().min(1).optional().describe("Least number of CPU cores"),
-			memoryMiB: z.int().min(256).optional().describe("Least memory in MiB"),
-			diskMiB: z.int().min(0).optional().describe("Least size of the data disk in MiB; 0: none needed"),
-			cpuFlags: list(z.string().regex(/^[a-z0-9_]+$/, "a flag as in /proc/cpuinfo"), "append")
-				.optional()
-				.describe("CPU flags that must be there"),
-			tpm: z.boolean().optional().describe("A TPM must be there"),
-		})
+	hardware: name
 		.optional()
-		.describe("What the agent demands of the hardware before it loads anything"),
+		.describe("Kind of machine: a file in profiles/hardware/; this profile's own keys go over it"),
+	...machineKeys,
 	network: z
 		.strictObject({
 			expose: z
@@ -161,7 +124,7 @@ export const resolvedProfile = z.strictObject({
 	name,
 	product: name,
 	version: z.string(),
-	arch: z.enum(["amd64", "arm64"]),
+	arch,
 	fips: z.boolean(),
 	base: name,
 	packages: z.array(packageName),
@@ -169,15 +132,13 @@ export const resolvedProfile = z.strictObject({
 	bundles: z.array(z.strictObject({ name, optional: z.boolean() })),
 	audience: z.string(),
 	root: z.enum(["live", "ram"]),
-	kernel: z.strictObject({ arguments: z.array(z.string()) }),
+	hardware: name.nullable(),
+	kernel: z.strictObject({ flavour: name, arguments: z.array(z.string()) }),
+	/** Device classes, with what the hardware set asks for. */
+	firmware: z.array(name),
 	console: z.strictObject({ serial: z.string(), baud: z.int() }),
-	requirements: z.strictObject({
-		cores: z.int(),
-		memoryMiB: z.int(),
-		diskMiB: z.int(),
-		cpuFlags: z.array(z.string()),
-		tpm: z.boolean(),
-	}),
+	requirements: applianceConfig.shape.requirements.unwrap(),
+	leds: ledMap,
 	network: z.strictObject({ expose: z.enum(["loopback", "lan"]) }),
 	registry: applianceConfig.shape.registry.unwrap(),
 	/** Absolute paths. */
@@ -189,6 +150,17 @@ export const resolvedProfile = z.strictObject({
 	archive: z.strictObject({ mirror: z.string().nullable(), keyring: z.string().nullable() }),
 });
 export type Profile = z.infer<typeof resolvedProfile>;
+
+const kernels = z.record(
+	name,
+	z.strictObject({
+		package: packageName,
+		lacks: z
+			.array(z.string())
+			.default([])
+			.describe("Drivers that the initrd has on other machines, and this kernel has not"),
+	}),
+);
 
 /** Facts of a base (`profiles/bases/NAME.yaml`): package names and archive layout are data, not code. */
 export const baseSchema = z.strictObject({
@@ -211,28 +183,38 @@ export const baseSchema = z.strictObject({
 			keyringPackage: z.string().describe("Package that brings the keyring"),
 		})
 		.describe("Where packages come from; MIRROR= and KEYRING= override it"),
-	arch: z.array(z.enum(["amd64", "arm64"])).describe("Architectures offered"),
-	kernel: z.record(z.enum(["amd64", "arm64"]), packageName).describe("Kernel package"),
+	arch: z.array(arch).describe("Architectures offered"),
+	kernel: z.record(arch, kernels).describe("Kernels by flavour; every architecture has `generic`"),
+	firmware: z
+		.strictObject({
+			component: z
+				.string()
+				.nullable()
+				.describe("Archive component that is needed for them beside the others, and only then; null: none"),
+			classes: z.record(
+				name,
+				z.strictObject({
+					packages: z.array(packageName).min(1),
+					arch: z.array(arch).optional().describe("Architectures that have them; default: all of the base"),
+				}),
+			),
+		})
+		.describe("Packages that hold the firmware of each class of devices"),
 	packages: z.array(packageName).describe("What every appliance needs: init, udev, dracut, tools of the boot"),
 	secureBoot: z
-		.record(
-			z.enum(["amd64", "arm64"]),
-			z.strictObject({ packages: z.array(packageName), shim: z.string(), grub: z.string() }),
-		)
+		.record(arch, z.strictObject({ packages: z.array(packageName), shim: z.string(), grub: z.string() }))
 		.describe("Signed shim and CD variant of signed GRUB: packages and the files in them"),
-	grub: z
-		.record(z.enum(["amd64", "arm64"]), z.array(packageName))
-		.describe("Packages with GRUB's modules for self-made images"),
+	grub: z.record(arch, z.array(packageName)).describe("Packages with GRUB's modules for self-made images"),
 	fips: z
 		.strictObject({
 			stream: z.enum(["fips", "fips-updates", "distribution"]).describe("`distribution`: not certified"),
 			certificate: z.string().nullable().describe("Certificate number, if the module is a validated one"),
 			packages: z.array(packageName).describe("Provider, and kernel if it is another one"),
-			kernel: z.record(z.enum(["amd64", "arm64"]), packageName).optional(),
+			kernel: z.record(arch, kernels).optional().describe("Kernels in place of the base's own"),
 			provider: packageName.describe("The package that holds the provider; its version is recorded"),
 			proToken: z.boolean().describe("Needs an Ubuntu Pro token (PRO_TOKEN_FILE)"),
 			dracutModules: z.array(z.string()).describe("dracut modules for the FIPS boot self-test"),
-			modulesDir: z.record(z.enum(["amd64", "arm64"]), z.string()).describe("OpenSSL's folder of providers"),
+			modulesDir: z.record(arch, z.string()).describe("OpenSSL's folder of providers"),
 		})
 		.nullable()
 		.describe("How the base does FIPS; null: it does not"),

@@ -9,6 +9,7 @@ import { FileTree } from "../oci/file-tree.ts";
 import type { Build } from "../plan/build.ts";
 import type { Stage } from "../plan/stage.ts";
 import { codeOf } from "./code.ts";
+import { ledsDropIn } from "./leds.ts";
 import { OPENSSL_FIPS_CNF, OPENSSL_FIPS_PATH } from "./openssl-fips.ts";
 import { textFile, writeTreeTar } from "./tree-tar.ts";
 
@@ -69,6 +70,9 @@ export const agent: Stage<Options> = {
 		for (const [name, pem] of Object.entries(o.pems)) tree.set(`etc/slipway/trust/${name}`, textFile(pem));
 		for (const [name, base64] of Object.entries(o.statements)) {
 			tree.set(`etc/slipway/trust/statements/${name}`, textFile(Buffer.from(base64, "base64").toString("utf8")));
+		}
+		if (Object.keys(config.leds).length > 0) {
+			tree.set("usr/lib/systemd/system/slipway-agent.service.d/leds.conf", textFile(ledsDropIn(config.leds)));
 		}
 		if (o.modulesDir !== null) {
 			tree.set(OPENSSL_FIPS_PATH, textFile(OPENSSL_FIPS_CNF));
@@ -138,6 +142,7 @@ function configOf({ profile, base, version }: Build): Options["config"] {
 		requirements: profile.requirements,
 		network: { expose: profile.network.expose },
 		registry: profile.registry,
+		leds: profile.leds,
 		consoles: ["/dev/tty1", `/dev/${profile.console.serial}`],
 	});
 }

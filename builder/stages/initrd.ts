@@ -2,6 +2,7 @@ import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
+import { kernelOf } from "../archive/packages.ts";
 import type { Stage } from "../plan/stage.ts";
 import { chroot } from "../tools/chroot.ts";
 import { unpackOwnTar } from "../tools/tar.ts";
@@ -43,7 +44,9 @@ export const initrd: Stage<z.infer<typeof options>> = {
 	inputs: ["bootstrap"],
 	plan: ({ base, profile, archiveEpoch }) => ({
 		modules: ["dmsquash-live", ...(profile.fips ? (base.fips?.dracutModules ?? []) : [])],
-		drivers: [...DRIVERS, ...(profile.arch === "amd64" ? PC_DRIVERS : [])],
+		drivers: [...DRIVERS, ...(profile.arch === "amd64" ? PC_DRIVERS : [])].filter(
+			(driver) => !kernelOf(base, profile).lacks.includes(driver),
+		),
 		epoch: archiveEpoch,
 	}),
 	sources: () => codeOf(import.meta.filename),

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { API_VERSION } from "../profile/schema.ts";
+import { API_VERSION } from "../profile/words.ts";
 import { loadYaml } from "../yaml/load.ts";
 
 const unit = z.string().regex(/^[A-Za-z0-9@:_.-]+\.(service|socket|target|timer|path|mount)$/, "a unit's name");

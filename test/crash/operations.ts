@@ -127,7 +127,7 @@ function spoil(path: string): void {
 }
 
 const HARDWARE = {
-	...{ arch: "amd64", cores: 2, memoryMiB: 1000, cpuFlags: [], tpm: false },
+	...{ arch: "amd64", cores: 2, memoryMiB: 1000, disks: [], nics: 1, cpuFlags: [], tpm: false },
 	...{ cpu: "", manufacturer: "", model: "" },
 };
 
