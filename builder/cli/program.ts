@@ -77,6 +77,8 @@ export async function makeProgram(): Promise<Command> {
 	registerBoot(program);
 	const { registerFlash } = await import("./flash.ts");
 	registerFlash(program);
+	const { registerSize } = await import("./size.ts");
+	registerSize(program);
 
 	// The launcher starts the agent itself: the two sides share no code but bundle/.
 	const agent = command(
