@@ -87,6 +87,7 @@ async function runHook(request: ResolveRequest, keyring: string, out: string, ru
 			variant: "custom",
 			include: [],
 			sources: aptSources(request.base, request.arch, request.mirror),
+			components: request.base.components,
 			keyring,
 			target: "/dev/null",
 			options: [`--customize-hook=${hook}`],

@@ -1,23 +1,30 @@
 import { stringify } from "yaml";
-import { checkProfile } from "../plan/prepare.ts";
+import { firmwareCost, firmwareLines } from "../archive/firmware-cost.ts";
+import { keptResolve } from "../archive/resolve.ts";
+import { archiveRequest, checkProfile } from "../plan/prepare.ts";
 import { displayPath } from "../yaml/load.ts";
 import type { CommandContext } from "./command.ts";
 
-/** Prints the resolved profile as YAML or JSON, with the files it comes from and the packages that follow from it. */
+/**
+ * Prints the resolved profile as YAML or JSON, with the files it comes from and the packages that follow from it. Asks no archive: what
+ * firmware costs is known from the last build's answer.
+ */
 export async function describe(
 	{ root, print }: CommandContext,
 	options: { base?: string },
 	[name]: string[],
 ): Promise<void> {
-	const { profile, base, files, packages, proPackages } = await checkProfile({
-		root,
-		profile: name as string,
-		base: options.base,
-	});
-	const data = { profile, base, files: files.map(displayPath), packages, proPackages };
+	const checked = await checkProfile({ root, profile: name as string, base: options.base });
+	const { profile, base, hardware, packages, proPackages } = checked;
+	const files = checked.files.map(displayPath);
+	const answer = await keptResolve(archiveRequest({ root }, checked));
+	const firmware = firmwareCost(base, profile, answer?.sizes);
 	print(
 		() =>
-			`${files.map((file) => `# ${displayPath(file)}\n`).join("")}${stringify({ ...profile, rootPackages: packages, proPackages })}`,
-		() => data,
+			[
+				...[...files, ...firmwareLines(firmware)].map((line) => `# ${line}\n`),
+				stringify({ ...profile, rootPackages: packages, proPackages }),
+			].join(""),
+		() => ({ profile, base, hardware, files, packages, proPackages, firmware }),
 	);
 }

@@ -1,3 +1,4 @@
+import { firmwareCost, firmwareLines } from "../archive/firmware-cost.ts";
 import { heading } from "../monitor/monitor.ts";
 import type { Build } from "../plan/build.ts";
 import { planBuild } from "../plan/plan.ts";
@@ -21,6 +22,7 @@ export async function plan(
 	const build = keyed ? await prepareBuild(request, checked, { offline: true }) : undefined;
 	const missing = keyed ? "the package archive has not been asked yet" : "there is no signing key yet";
 	const stages = build === undefined ? unresolved(missing) : (await planBuild(build, STAGES)).stages;
+	const firmware = firmwareCost(checked.base, checked.profile, build?.resolve.sizes);
 	const rows = stages.map(({ name, reason, ...rest }) => ({
 		name,
 		id: "id" in rest ? rest.id : null,
@@ -29,15 +31,21 @@ export async function plan(
 	}));
 	print(
 		() =>
-			[title(checked, build), ...notes(checked, build), ...rows.map((row, i) => line(row, i, rows.length)), ""].join(
-				"\n",
-			),
+			[
+				title(checked, build),
+				...notes(checked, build),
+				...firmwareLines(firmware),
+				...rows.map((row, i) => line(row, i, rows.length)),
+				"",
+			].join("\n"),
 		() => ({
 			profile: checked.profile.name,
 			base: checked.base.name,
 			version: build?.version ?? null,
 			packages: checked.packages,
 			proPackages: checked.proPackages,
+			hardware: checked.profile.hardware,
+			firmware,
 			archive:
 				build === undefined ? null : { resolvedAt: build.resolve.resolvedAt, inRelease: build.resolve.inRelease },
 			notes: notes(checked, build),
@@ -50,8 +58,8 @@ function unresolved(reason: string) {
 	return STAGES.map(({ name }) => ({ name, reason }));
 }
 
-function title({ profile, base }: Checked, build: Build | undefined): string {
-	return `${profile.name} ${build?.version ?? profile.version} for ${profile.arch}${profile.fips ? " in FIPS mode" : ""}, on ${base.title}`;
+function title({ profile, base, hardware }: Checked, build: Build | undefined): string {
+	return `${profile.name} ${build?.version ?? profile.version} for ${profile.arch}${profile.fips ? " in FIPS mode" : ""}, on ${base.title}${hardware === null ? "" : `, for ${hardware.title}`}`;
 }
 
 /** What a person should know before building: certification, token, age of the package set. */

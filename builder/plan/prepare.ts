@@ -11,11 +11,12 @@ import type { ResolvedProfile } from "../profile/resolve.ts";
 import { type Inputs, loadInputs } from "../release/inputs.ts";
 import { checkTools } from "../release/tools.ts";
 import { openSigner } from "../signing/open-signer.ts";
-import { loadOverlay } from "../stages/overlay-manifest.ts";
+import { loadOverlay, type OverlayManifest } from "../stages/overlay-manifest.ts";
 import { run } from "../tools/run.ts";
-import { throwAll } from "../yaml/load.ts";
+import { displayPath, throwAll } from "../yaml/load.ts";
 import type { Build } from "./build.ts";
 import { sourceEpoch } from "./epoch.ts";
+import { placed } from "./missing-packages.ts";
 import { buildTrust } from "./trust.ts";
 
 /** What the command line and the environment say about a build. */
@@ -34,6 +35,8 @@ export interface BuildRequest {
 /** A profile with everything it names read and checked; no archive was asked. */
 export interface Checked extends ResolvedProfile {
 	readonly bundles: readonly BundleDefinition[];
+	/** In the profile's order. */
+	readonly overlays: readonly OverlayManifest[];
 	/** Packages that the root image is asked to hold, without their dependencies. */
 	readonly packages: readonly string[];
 	/** Packages that only a token can fetch. */
@@ -44,8 +47,13 @@ export interface Checked extends ResolvedProfile {
 export async function checkProfile(request: Pick<BuildRequest, "root" | "profile" | "base">): Promise<Checked> {
 	const { root } = request;
 	const loaded = await loadProfile(root, request.profile, { base: request.base });
-	const { profile, base, definitions } = loaded;
+	const { profile, base, definitions, origin } = loaded;
 	const errors: SlipwayError[] = [];
+	// Found now rather than when its release would be signed: a box that serves nothing is never ready.
+	if (definitions.length === 0) {
+		const at = origin.get("bundles") ?? { file: displayPath(loaded.file), line: 1, col: 1 };
+		errors.push(new SlipwayError("E_PROFILE_VALUE", "`bundles` names none; an appliance serves at least one.", { at }));
+	}
 	const collect = async <T>(all: Promise<T>[]): Promise<T[]> => {
 		const settled = await Promise.allSettled(all);
 		for (const result of settled) if (result.status === "rejected") errors.push(...slipwayErrors(result.reason));
@@ -59,7 +67,7 @@ export async function checkProfile(request: Pick<BuildRequest, "root" | "profile
 		profile,
 		overlays.flatMap((overlay) => overlay.packages),
 	);
-	return { ...loaded, bundles, packages, proPackages: proPackages(base, profile) };
+	return { ...loaded, bundles, overlays, packages, proPackages: proPackages(base, profile) };
 }
 
 /** Errors: E_PRO_TOKEN when the base's FIPS packages need a token, and none is given or its file holds none. */
@@ -86,6 +94,27 @@ async function wrongWith(tokenFile: string): Promise<string | undefined> {
 	}
 }
 
+function cacheFolder(root: string): string {
+	return path.join(root, ".cache");
+}
+
+/** What the archive is asked for a profile's root image. Pure. */
+export function archiveRequest(
+	{ root, mirror, keyring, refresh }: Pick<BuildRequest, "root" | "mirror" | "keyring" | "refresh">,
+	{ profile, base, packages }: Checked,
+): ResolveRequest {
+	return {
+		base,
+		arch: profile.arch,
+		packages,
+		boot: bootPackages(base, profile.arch),
+		mirror: mirror ?? profile.archive.mirror ?? undefined,
+		keyring: keyring ?? profile.archive.keyring ?? undefined,
+		cacheDir: cacheFolder(root),
+		refresh: refresh ?? false,
+	};
+}
+
 /**
  * Gathers everything that stages may read. Asks the archive unless its answer is kept (or given by `inputs`); `offline` never
  * asks, and gives undefined when the answer is not there yet. Tags of registries are locked likewise.
@@ -107,24 +136,18 @@ export async function prepareBuild(
 ): Promise<Build | undefined> {
 	const { root, env } = request;
 	const { profile, base, bundles } = checked;
-	const cacheDir = path.join(root, ".cache");
+	const cacheDir = cacheFolder(root);
 	const inputs = request.inputs === undefined ? undefined : await loadInputs(request.inputs, profile.name, base.name);
 	if (inputs !== undefined && !how.offline) await checkTools(inputs.tools, run);
-	const mirror = request.mirror ?? profile.archive.mirror ?? undefined;
-	const keyring = request.keyring ?? profile.archive.keyring ?? undefined;
-	const refresh = request.refresh ?? false;
-	const ask: ResolveRequest = {
-		base,
-		arch: profile.arch,
-		packages: checked.packages,
-		boot: bootPackages(base, profile.arch),
-		mirror,
-		keyring,
-		cacheDir,
-		refresh,
-	};
-	const resolve =
-		inputs?.resolve ?? (how.offline ? await keptResolve(ask) : await resolveArchive({ ...ask, signal: how.signal }));
+	const ask = archiveRequest(request, checked);
+	const { mirror, keyring, refresh } = ask;
+	const answer = (asked: ResolveRequest) =>
+		how.offline
+			? keptResolve(asked)
+			: resolveArchive({ ...asked, signal: how.signal }).catch((error: unknown) => {
+					throw placed(error, checked);
+				});
+	const resolve = inputs?.resolve ?? (await answer(ask));
 	if (resolve === undefined) return undefined;
 	if (!how.offline) for (const bundle of bundles) await lockTags(bundle, { cacheDir, env, signal: how.signal });
 	const signer = await openSigner({

@@ -209,3 +209,74 @@ test("BASE overrides the profile's base, and a wrong one is not blamed on the fi
 	]);
 	expect(await errorsOf("nothing/y.yaml")).toEqual([expect.stringMatching(/E_PROFILE_NOT_FOUND There is no file/)]);
 });
+
+const MACHINE = `apiVersion: slipway/v1\nkind: Hardware\ntitle: A box\narch: [amd64]\ntested: false\n`;
+
+test("a hardware set lies below the profile: single values give way, lists are joined, the base gains its component", async () => {
+	await mkdir(path.join(root, "profiles/hardware"));
+	await put(
+		"profiles/hardware/box.yaml",
+		`${MACHINE}kernel: {flavour: cloud, arguments: [a=1]}
+firmware: [nic]
+console: {serial: ttyS1, baud: 9600}
+requirements: {memoryMiB: 4096, disks: {count: 2, sizeMiB: 8000}, nics: 2, cpuFlags: [aes]}
+leds: {ready: {led: "box:green:1", on: [ready]}}
+`,
+	);
+	await put(
+		"profiles/x.yaml",
+		`${FULL}hardware: box\nkernel: {arguments: [b=2]}\nfirmware: [cpu]\nconsole: {baud: 115200}\nrequirements: {disks: {count: 1}, cpuFlags: [avx]}\n`,
+	);
+	const { profile, base: found, hardware, files, origin } = await loadProfile(root, "x");
+	expect(profile).toMatchObject({
+		hardware: "box",
+		kernel: { flavour: "cloud", arguments: ["a=1", "b=2"] },
+		firmware: ["nic", "cpu"],
+		console: { serial: "ttyS1", baud: 115200 },
+		requirements: {
+			...{ cores: 1, memoryMiB: 4096, disks: { count: 1, sizeMiB: 8000 }, nics: 2, cpuFlags: ["aes", "avx"] },
+		},
+		leds: { ready: { led: "box:green:1", on: ["ready"], blink: [] } },
+	});
+	expect([found.components, hardware?.tested]).toEqual([["main", "extra"], false]);
+	expect(files.map((file) => path.basename(file))).toEqual(["box.yaml", "x.yaml"]);
+	expect(origin.get("firmware.nic")).toMatchObject({ line: 7, col: 12 });
+	await put("profiles/x.yaml", FULL);
+	const plain = await loadProfile(root, "x");
+	expect([plain.base.components, plain.hardware, plain.profile.kernel.flavour]).toEqual([["main"], null, "generic"]);
+});
+
+test("what a base or an architecture lacks is told at the line that asks for it, be it the set's or the profile's", async () => {
+	await mkdir(path.join(root, "profiles/hardware"));
+	await put("profiles/hardware/box.yaml", `${MACHINE}kernel: {flavour: clod}\nfirmware: [nic, wifi]\n`);
+	await put("profiles/bases/both.yaml", base("both", "null").replace("arch: [amd64]", "arch: [amd64, arm64]"));
+	const arm = FULL.replace("amd64", "arm64").replace("bare", "both");
+	await put("profiles/x.yaml", `${arm}firmware: [cpu]\nhardware: box\n`);
+	expect(await errorsOf("x")).toEqual([
+		"x.yaml:8:11 E_HARDWARE_ARCH box is hardware for amd64, not arm64.",
+		"box.yaml:6:19 E_KERNEL_FLAVOUR There is no kernel flavour `clod`. There is: generic. (both on arm64)",
+		"box.yaml:7:17 E_FIRMWARE_CLASS There is no firmware class `wifi`. There is: nic, cpu. (both)",
+		"x.yaml:7:12 E_FIRMWARE_CLASS The firmware class `cpu` of both is for amd64, not arm64.",
+	]);
+	await put("profiles/x.yaml", `${FULL}hardware: bxo\n`);
+	expect(await errorsOf("x")).toEqual([
+		"x.yaml:7:11 E_HARDWARE_NOT_FOUND There is no hardware set `bxo`. Did you mean `box`?",
+	]);
+});
+
+test("every fault of a hardware set comes with those of the profile that names it", async () => {
+	await mkdir(path.join(root, "profiles/hardware"));
+	const bad =
+		"kernal: {}\nkernel: {arguments: [root=/dev/sda]}\nleds: {ok: {led: ../x, on: [redy]}}\nrequirements: {nics: -1}\n";
+	await put("profiles/hardware/box.yaml", `${MACHINE.replace("false", "true")}${bad}`);
+	await put("profiles/x.yaml", `${FULL}hardware: box\noverlays: [none]\n`);
+	expect((await errorsOf("x")).map((e) => e.split(" ").slice(0, 2).join(" "))).toEqual([
+		"box.yaml:5:9 E_PROFILE_VALUE",
+		"box.yaml:6:1 E_PROFILE_KEY",
+		"box.yaml:7:22 E_PROFILE_VALUE",
+		"box.yaml:8:18 E_PROFILE_VALUE",
+		"box.yaml:8:29 E_PROFILE_VALUE",
+		"box.yaml:9:22 E_PROFILE_VALUE",
+		"x.yaml:8:12 E_OVERLAY_NOT_FOUND",
+	]);
+});

@@ -15,6 +15,7 @@ const options = z.strictObject({
 	suite: z.string(),
 	arch: z.enum(["amd64", "arm64"]),
 	sources: z.array(z.string()),
+	components: z.array(z.string()),
 	/** `name=version`, all of them: what apt may not choose it cannot choose otherwise. */
 	include: z.array(z.string()),
 	boot: z.array(z.string()),
@@ -38,6 +39,7 @@ export const bootstrap: Stage<Options> = {
 			suite: base.suite,
 			arch: profile.arch,
 			sources: aptSources(base, profile.arch, mirror),
+			components: base.components,
 			include: pinned(resolve.packages),
 			boot: pinned(resolve.boot),
 			pro: proOf(base, profile),

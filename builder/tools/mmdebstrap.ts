@@ -7,8 +7,9 @@ export interface Mmdebstrap {
 	/** `custom` installs nothing of itself, `essential` the packages marked so; neither brings apt. */
 	readonly variant: "custom" | "essential" | "extract" | "apt" | "minbase";
 	readonly include: readonly string[];
-	/** `deb` lines (aptSources); empty: mmdebstrap's default for the suite. */
+	/** `deb` lines (aptSources); empty: mmdebstrap's default for the suite, with these components. */
 	readonly sources: readonly string[];
+	readonly components?: readonly string[];
 	readonly keyring: string;
 	/** Output: a `.tar` file, a folder, or /dev/null. */
 	readonly target: string;
@@ -38,6 +39,7 @@ export function mmdebstrapArgs(o: Mmdebstrap): string[] {
 		`--variant=${o.variant}`,
 		`--architectures=${o.arch}`,
 		`--keyring=${o.keyring}`,
+		...(o.sources.length === 0 && o.components !== undefined ? [`--components=${o.components.join(",")}`] : []),
 		// apt and dpkg say what they do: progress counts it, and a failure shows its reason.
 		"--verbose",
 		...(o.include.length === 0 ? [] : [`--include=${o.include.join(",")}`]),
@@ -70,6 +72,20 @@ export async function mmdebstrap(run: Run, o: Mmdebstrap, epoch: number, options
 	}
 }
 
+/** Packages that were asked for by name, and the archive does not have for this architecture. */
+export class MissingPackages extends SlipwayError {
+	readonly names: readonly string[];
+	readonly suite: string;
+	readonly arch: string;
+
+	constructor(names: readonly string[], { suite, arch }: Pick<Mmdebstrap, "suite" | "arch">) {
+		super("E_PROFILE_VALUE", `The archive of ${suite} has no package ${names.join(", ")} for ${arch}.`);
+		this.names = names;
+		this.suite = suite;
+		this.arch = arch;
+	}
+}
+
 /** Tells the user's errors from real failures by what apt said. */
 function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unknown {
 	if (!(error instanceof SlipwayError) || error.code !== "E_TOOL_FAILED") return error;
@@ -85,8 +101,7 @@ function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unkno
 	if (gone !== undefined)
 		return new SlipwayError("E_ARCHIVE_CHANGED", `The archive of ${o.suite} changed since it was resolved: ${gone}`);
 	const names = [...new Set(missing.filter(Boolean))];
-	if (names.length > 0)
-		return new SlipwayError("E_PROFILE_VALUE", `The archive of ${o.suite} has no package ${names.join(", ")}.`);
+	if (names.length > 0) return new MissingPackages(names, o);
 	const net = first(
 		/Failed to fetch|Could not (?:resolve|connect)|Unable to connect|Connection (?:refused|timed out|failed)|does not have a Release file|Temporary failure/,
 	);
