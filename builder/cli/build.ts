@@ -5,40 +5,58 @@ import { openMonitor } from "../monitor/monitor.ts";
 import { planBuild } from "../plan/plan.ts";
 import { checkProfile, checkToken, prepareBuild } from "../plan/prepare.ts";
 import { publish } from "../plan/publish.ts";
-import { runPlan } from "../plan/run-plan.ts";
+import { logFolder, runPlan } from "../plan/run-plan.ts";
 import { formatBytes } from "../plan/space.ts";
 import { releaseName } from "../release/names.ts";
 import { STAGES } from "../stages/index.ts";
+import { span } from "../trace/span.ts";
+import { type Tracing, traced } from "../trace/trace.ts";
 import { displayPath } from "../yaml/load.ts";
 import type { CommandContext } from "./command.ts";
 import { notes } from "./plan.ts";
 import type { BuildOptions } from "./program.ts";
 
 /** Builds a profile and puts its release set into `dist/`. Errors: those of every step; nothing half-made is left. */
-export async function build(
+export async function build(context: CommandContext, options: Options, [profile]: string[]): Promise<void> {
+	if (options.trace !== true) return buildProfile(context, options, profile!);
+	const folder = logFolder(path.join(context.root, ".cache"), path.basename(profile!, ".yaml"));
+	return traced(folder, (tracing) => buildProfile(context, options, profile!, tracing));
+}
+
+type Options = BuildOptions & { refresh?: boolean; inputs?: string; trace?: boolean };
+
+async function buildProfile(
 	{ root, print, signal }: CommandContext,
-	options: BuildOptions & { refresh?: boolean; inputs?: string },
-	[profile]: string[],
+	options: Options,
+	profile: string,
+	tracing?: Tracing,
 ): Promise<void> {
 	const started = performance.now();
-	const request = { root, profile: profile as string, ...options, env: process.env };
-	const checked = await checkProfile(request);
+	const request = { root, profile, ...options, env: process.env };
+	const checked = await step("check the profile", () => checkProfile(request));
 	await checkToken(checked, process.env);
-	const known = options.refresh === true ? undefined : await prepareBuild(request, checked, { offline: true });
+	const known =
+		options.refresh === true
+			? undefined
+			: await step("read what the archive said", () => prepareBuild(request, checked, { offline: true }));
 	if (known === undefined) {
 		checkRoot();
 		process.stderr.write(`Asking the archive of ${checked.base.title} which packages it has.\n`);
 	}
-	const prepared = known ?? (await prepareBuild(request, checked, { offline: false, signal }));
-	const plan = await planBuild(prepared, STAGES);
+	const ask = () => prepareBuild(request, checked, { offline: false, signal });
+	const prepared = known ?? (await step("ask the archive", ask));
+	const plan = await step("hash the sources and plan", () => planBuild(prepared, STAGES));
 	if (plan.stages.some((stage) => stage.cached === undefined)) checkRoot();
 	for (const note of notes(checked, prepared)) process.stderr.write(`${note}\n`);
-	const stages = await runPlan(plan, { signal, monitor: await openMonitor(process.stderr) });
+	const onLogs = (folder: string) => {
+		if (tracing !== undefined) tracing.folder = folder;
+	};
+	const stages = await runPlan(plan, { signal, monitor: await openMonitor(process.stderr), onLogs });
 	const last = stages.at(-1);
 	if (last?.name !== "attest") throw new SlipwayError("E_INTERNAL", "The last stage is not attest.");
 	const name = releaseName(prepared);
 	const folder = path.join(prepared.distDir, name);
-	await publish(last.out, folder, signal);
+	await step("publish", () => publish(last.out, folder, signal));
 	const files = await listFiles(folder);
 	const seconds = (performance.now() - started) / 1000;
 	print(
@@ -60,8 +78,13 @@ export async function build(
 			files,
 			stages: stages.map(({ name, id, cached, seconds }) => ({ name, id, cached, seconds })),
 			seconds,
+			trace: tracing?.file ?? null,
 		}),
 	);
+}
+
+function step<T>(name: string, work: () => Promise<T>): Promise<T> {
+	return span({ track: "steps", name }, work);
 }
 
 /** A build without work needs no rights, so this is asked only when a stage must run. */

@@ -49,7 +49,8 @@ export async function makeProgram(): Promise<Command> {
 			"--refresh",
 			"ask the package archive again for its newest packages; tags of registries stay as their lock file says",
 		)
-		.option("--inputs <file>", "build the bytes that this X.inputs.json describes again, without a private key");
+		.option("--inputs <file>", "build the bytes that this X.inputs.json describes again, without a private key")
+		.option("--trace", "write where the time went as trace.json beside the logs, in the Chrome trace format");
 	action(build, async () => (await import("./build.ts")).build);
 
 	const list = json(command("list", "List profiles, bases and bundles"));

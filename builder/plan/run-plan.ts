@@ -1,6 +1,7 @@
 import { mkdir, readdir, rm, symlink } from "node:fs/promises";
 import path from "node:path";
 import type { Monitor } from "../monitor/monitor.ts";
+import { span } from "../trace/span.ts";
 import { lock } from "./lock.ts";
 import type { Plan, PlannedStage } from "./plan.ts";
 import { type BuildRecord, readRecord, writeRecord } from "./records.ts";
@@ -23,6 +24,8 @@ export interface RunPlanOptions {
 	readonly monitor: Monitor;
 	/** Environment that names the files of secrets. */
 	readonly env?: NodeJS.ProcessEnv;
+	/** Called with the folder of this build's logs, once there is one. */
+	readonly onLogs?: (folder: string) => void;
 }
 
 const KEPT_LOGS = 20;
@@ -36,6 +39,7 @@ export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<Stag
 	await plan.cache.sweep();
 	const missing = plan.stages.filter((planned) => planned.cached === undefined);
 	const session = missing.length === 0 ? undefined : await openSession(plan, missing);
+	if (session !== undefined) options.onLogs?.(session.logs);
 	try {
 		return await runStages(plan, session, options);
 	} finally {
@@ -55,16 +59,21 @@ async function openSession(plan: Plan, missing: readonly PlannedStage[]): Promis
 		cache.dir,
 		missing.reduce((sum, { stage }) => sum + stage.space(build), 0),
 	);
-	const time = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
-	const id = `${time}-${plan.record}-${process.pid}`;
-	const logs = await openLogs(path.join(cache.dir, "logs"), id);
-	const work = await cache.openWork(id);
+	const folder = logFolder(cache.dir, plan.record);
+	const logs = await openLogs(folder);
+	const work = await cache.openWork(path.basename(folder));
 	return { logs, work: work.folder, close: work.close };
 }
 
-/** A folder for this build's logs, with `latest` pointing to it; old ones go. */
-async function openLogs(folder: string, id: string): Promise<string> {
-	const logs = path.join(folder, id);
+/** Where the logs of a run that begins now go; names sort by time. */
+export function logFolder(cacheDir: string, name: string): string {
+	const time = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
+	return path.join(cacheDir, "logs", `${time}-${name}-${process.pid}`);
+}
+
+/** Makes the folder for this build's logs, with `latest` pointing to it; old ones go. */
+async function openLogs(logs: string): Promise<string> {
+	const [folder, id] = [path.dirname(logs), path.basename(logs)];
 	await mkdir(logs, { recursive: true });
 	const old = (await readdir(folder)).filter((name) => name !== "latest").sort();
 	for (const name of old.slice(0, -KEPT_LOGS)) await rm(path.join(folder, name), { recursive: true, force: true });
@@ -85,7 +94,9 @@ async function runStages(plan: Plan, session: Session | undefined, options: RunP
 		monitor.begin({ name, summary: stage.summary, number: i + 1, total: plan.stages.length });
 		try {
 			const outputs = Object.fromEntries(results.map((result) => [result.name, result.out]));
-			const hit = planned.cached ?? (await build(plan, planned, session as Session, outputs, i, options));
+			const work = () => build(plan, planned, session as Session, outputs, i, options);
+			const about = { track: "stages", name, args: { why: planned.reason } } as const;
+			const hit = planned.cached ?? (await span(about, work));
 			const cached = typeof hit === "string";
 			monitor.end(cached ? "cached" : "built", seconds());
 			results.push({ name, id, out: cached ? hit : hit.out, cached, seconds: seconds() });

@@ -5,6 +5,7 @@ import { SlipwayError } from "../../bundle/errors.ts";
 import { chunksOf } from "../tools/chunks.ts";
 import type { Run } from "../tools/run.ts";
 import { type Extent, isoExtents, reportBoot } from "../tools/xorriso.ts";
+import { span } from "../trace/span.ts";
 
 export interface GatedFile {
 	/** Path on the ISO, without a leading slash. */
@@ -53,7 +54,11 @@ export async function checkContent(
 	const absent = files.filter((file) => !extents.has(`/${file.path}`)).map((file) => file.path);
 	if (absent.length > 0) throw new SlipwayError("E_ISO_GATE", `The ISO lacks ${absent.join(", ")}.`);
 	const parts = files.map((file) => extents.get(`/${file.path}`)!);
-	const [sha256, digests] = await Promise.all([hashInThread(iso), hashParts(iso, parts, onProgress)]);
+	const step = <T>(name: string, work: () => Promise<T>) => span({ track: "steps", name }, work);
+	const [sha256, digests] = await Promise.all([
+		step("hash the ISO", () => hashInThread(iso)),
+		step("hash each file of the ISO", () => hashParts(iso, parts, onProgress)),
+	]);
 	const bad = files.filter((file, i) => digests[i] !== file.sha256).map((file) => file.path);
 	if (bad.length > 0)
 		throw new SlipwayError(

@@ -1,6 +1,8 @@
 import { appendFile, open } from "node:fs/promises";
+import { basename } from "node:path";
 import { execa } from "execa";
 import { SlipwayError } from "../../bundle/errors.ts";
+import { span } from "../trace/span.ts";
 import { supervise } from "./process-group.ts";
 
 export interface RunOptions {
@@ -34,15 +36,24 @@ export type Run = (file: string, args: readonly string[], options?: RunOptions) 
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const TAIL_LINES = 15;
+/** Letters of a command line that a trace shows: some name a thousand packages. */
+const MAX_TRACED = 400;
 
 /**
  * Runs one external program: argv array, no shell, fixed locale, time zone and PATH, so that the result does not depend on
  * who calls. On abort the program and all it started get SIGTERM, so that mounts are released, and SIGKILL ten seconds later.
  * Errors: E_TOOL_MISSING, E_INTERRUPTED, E_NO_SPACE, E_TOOL_FAILED (both with the program's last lines).
  */
-export async function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-	const hide = (text: string) =>
-		(options.secrets ?? []).reduce((t, s) => (s === "" ? t : t.replaceAll(s, "***")), text);
+export function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+	const command = hider(options)([file, ...args].map(quote).join(" "));
+	const shown = command.length > MAX_TRACED ? `${command.slice(0, MAX_TRACED)} …` : command;
+	return span({ track: "programs", name: basename(file), args: { command: shown } }, () =>
+		runProgram(file, args, options),
+	);
+}
+
+async function runProgram(file: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
+	const hide = hider(options);
 	if (options.signal?.aborted) throw new SlipwayError("E_INTERRUPTED", "Interrupted.");
 	const note = async (text: string) => {
 		if (options.log !== undefined) await appendFile(options.log, hide(text));
@@ -91,6 +102,11 @@ export async function run(file: string, args: readonly string[], options: RunOpt
 		throw new SlipwayError("E_TOOL_FAILED", `${file} ${how}:\n${tail}`);
 	}
 	return { stdout: String(result.stdout ?? ""), stderr: String(result.stderr ?? ""), exitCode };
+}
+
+/** Takes the secrets out of a text. */
+function hider({ secrets = [] }: RunOptions): (text: string) => string {
+	return (text) => secrets.reduce((t, s) => (s === "" ? t : t.replaceAll(s, "***")), text);
 }
 
 /** For logs only: nothing is ever run from this text. */
