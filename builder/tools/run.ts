@@ -45,7 +45,7 @@ const MAX_TRACED = 400;
  * Errors: E_TOOL_MISSING, E_INTERRUPTED, E_NO_SPACE, E_TOOL_FAILED (both with the program's last lines).
  */
 export function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-	const command = hider(options)([file, ...args].map(quote).join(" "));
+	const command = commandLine(file, args, hider(options));
 	const shown = command.length > MAX_TRACED ? `${command.slice(0, MAX_TRACED)} …` : command;
 	return span({ track: "programs", name: basename(file), args: { command: shown } }, () =>
 		runProgram(file, args, options),
@@ -58,7 +58,7 @@ async function runProgram(file: string, args: readonly string[], options: RunOpt
 	const note = async (text: string) => {
 		if (options.log !== undefined) await appendFile(options.log, hide(text));
 	};
-	await note(`$ ${[file, ...args].map(quote).join(" ")}\n`);
+	await note(`$ ${commandLine(file, args, hide)}\n`);
 	// A descriptor goes to the program as it is; anything else would take the bytes through this process.
 	const output = options.stdoutFile === undefined ? undefined : await open(options.stdoutFile, "w");
 	const child = execa(file, args, {
@@ -107,6 +107,11 @@ async function runProgram(file: string, args: readonly string[], options: RunOpt
 /** Takes the secrets out of a text. */
 function hider({ secrets = [] }: RunOptions): (text: string) => string {
 	return (text) => secrets.reduce((t, s) => (s === "" ? t : t.replaceAll(s, "***")), text);
+}
+
+/** Hidden before it is quoted: a quoted secret may look different. */
+function commandLine(file: string, args: readonly string[], hide: (text: string) => string): string {
+	return [file, ...args].map((word) => quote(hide(word))).join(" ");
 }
 
 /** For logs only: nothing is ever run from this text. */

@@ -41,7 +41,7 @@ test("programs and stages become events with their times; what runs at once gets
 });
 
 test("secrets are masked before long command lines are cut, and a failure is told by its code", async () => {
-	const secret = "C1234567890abcdef";
+	const secret = "C1234'567890 abcdef";
 	const recording = recordSpans();
 	// The secret lies across the place where the line is cut.
 	const args = ["-c", "exit 1", "x".repeat(380), secret, "y".repeat(5000)];
