@@ -46,6 +46,11 @@ const TABLE = {
 	],
 	E_ISO: [2, "The file is not an ISO image that this can work with", "Name the X.iso of a release."],
 	E_DEVICE: [2, "That is not a disk that may be written over", "Name a stick that nothing uses; `lsblk` shows them."],
+	E_LOCK: [
+		2,
+		"The lock file does not fit this profile",
+		"Run `./slipway lock PROFILE --diff`, then without --diff, and commit the file.",
+	],
 	E_INPUTS: [2, "The inputs file does not fit this build", "Use the X.inputs.json of the same commit and profile."],
 	// Unsupported (3)
 	E_HOST_ARCH: [3, "This host's architecture is not supported", "Build on x86_64 or aarch64 Linux."],
@@ -81,7 +86,16 @@ const TABLE = {
 		"The package archive cannot be reached",
 		"Set MIRROR= to one that can, or use another base.",
 	],
-	E_ARCHIVE_CHANGED: [4, "The archive no longer offers the resolved package set", "Run again with --refresh."],
+	E_ARCHIVE_CHANGED: [
+		4,
+		"The archive no longer offers the resolved package set",
+		"Run again with --refresh; a locked profile needs a new `./slipway lock`, or a MIRROR= that still has the packages.",
+	],
+	E_ARCHIVE_EXPIRED: [
+		4,
+		"The archive's signed Release file has expired",
+		"Bring the mirror up to date; a build from a lock takes one that is old.",
+	],
 	E_KEYRING: [4, "This host has no keyring for the base's archive", "Set KEYRING= to the archive's keyring file."],
 	E_PRO_TOKEN: [
 		4,

@@ -5,6 +5,9 @@ import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { parseStanza } from "../tools/dpkg.ts";
 
+/** A path on a mirror: it becomes one of ours, so it cannot climb. */
+export const archivePath = z.string().regex(/^(?![./])(?!.*\/\.)[\w.+~%:/-]+$/, "a path below the archive's folder");
+
 /** A package as the archive's signed index describes it: what is installed is checked against this. */
 export const archiveFile = z.strictObject({
 	arch: z.string(),
@@ -12,7 +15,7 @@ export const archiveFile = z.strictObject({
 	size: z.int(),
 	sha256: z.string().regex(/^[0-9a-f]{64}$/),
 	/** On the mirror. */
-	path: z.string(),
+	path: archivePath,
 });
 
 /** What an archive offered when it was first asked: the signed Release files by digest, and the versions that apt would take. */
@@ -69,11 +72,16 @@ export async function readReleases(folder: string): Promise<ArchiveResolve["inRe
  * carry the code name of their release. Errors: E_INTERNAL for one that has none.
  */
 export function parseRelease(name: string, bytes: Buffer): ArchiveResolve["inRelease"][number] {
-	const suite = /_dists_(.+)_(?:In)?Release$/.exec(name)?.[1];
+	const suite = suiteOf(name);
 	const date = Date.parse(/^Date: (.+)$/m.exec(bytes.toString("utf8"))?.[1] ?? "");
 	if (suite === undefined || Number.isNaN(date))
 		throw new SlipwayError("E_INTERNAL", "A Release file has no suite or date.");
 	return { suite, sha256: createHash("sha256").update(bytes).digest("hex"), date: date / 1000 };
+}
+
+/** Suite of one of apt's lists that is a Release file; undefined for another. */
+export function suiteOf(list: string): string | undefined {
+	return /_dists_([a-z0-9-]+)_(?:In)?Release$/.exec(list)?.[1];
 }
 
 type Index = ReadonlyMap<string, { file: z.infer<typeof archiveFile>; installedKiB: number }>;

@@ -32,6 +32,12 @@ test("archive lines: the base's mirror with its pockets; MIRROR= replaces it; a 
 		"deb http://a/ s-updates main universe",
 	]);
 	expect(aptSources(base, "arm64", undefined)).toEqual([]);
+	// A folder: packages of a file: archive would stay where dpkg in the root cannot see them. It holds every suite of a lock.
+	expect(aptSources(base, "amd64", "file:///m", [{ suite: "s-updates" }, { suite: "s-security" }])).toEqual([
+		"deb copy:///m s main universe",
+		"deb copy:///m s-updates main universe",
+		"deb copy:///m s-security main universe",
+	]);
 	expect(aptSources(base, "amd64", "http://m http://sec")).toEqual([
 		"deb http://m s main universe",
 		"deb http://m s-updates main universe",
@@ -90,6 +96,9 @@ test.each([
 	["E: Failed to fetch http://m/dists/s/InRelease  Could not connect to m:80", "E_ARCHIVE_UNREACHABLE"],
 	["Err:1 http://m s InRelease   Temporary failure resolving 'm'", "E_ARCHIVE_UNREACHABLE"],
 	["W: GPG error: http://m s InRelease: ... NO_PUBKEY 0E98404D386FA1D9", "E_KEYRING"],
+	["W: GPG error: http://m s InRelease: The following signatures were invalid: BADSIG 1", "E_KEYRING"],
+	["E: Release file for http://m/dists/s/InRelease is expired (invalid since 1d).", "E_ARCHIVE_EXPIRED"],
+	[`changed: bash=5.2 ${"a".repeat(64)}`, "E_ARCHIVE_CHANGED"],
 	["E: Unable to locate package nginxx", "E_PROFILE_VALUE"],
 	["E: Version '1.0' for 'a' was not found", "E_ARCHIVE_CHANGED"],
 	["E: something else", "E_TOOL_FAILED"],

@@ -5,16 +5,31 @@ import type { Base } from "../profile/schema.ts";
 /**
  * The archive as mmdebstrap takes it after SUITE and TARGET: `deb` lines, or nothing, which means its own default for the
  * suite (that one knows the security archive too). `mirror` may hold two addresses, separated by a space: the archive and, where
- * the distribution keeps it apart, the security archive. Errors: E_USAGE for an address with a user name or password in it.
+ * the distribution keeps it apart, the security archive. With one address, suites that the set was resolved from (`resolved`) are
+ * looked for there too: a folder made by `slipway mirror` has them all. Errors: E_USAGE for an address with a user name or password in it.
  */
-export function aptSources(base: Base, arch: "amd64" | "arm64", mirror: string | undefined): string[] {
+export function aptSources(
+	base: Base,
+	arch: "amd64" | "arm64",
+	mirror: string | undefined,
+	resolved: readonly { readonly suite: string }[] = [],
+): string[] {
 	for (const address of [mirror ?? "", ...Object.values(base.archive.mirrors)]) refuseUserInfo(address);
-	const given = mirror?.split(/\s+/).filter((word) => word !== "") ?? [];
+	// A package of a `file:` archive stays where it is, and dpkg in the root cannot see that place.
+	const given =
+		mirror
+			?.replaceAll(/(?<=^|\s)file:/g, "copy:")
+			.split(/\s+/)
+			.filter((word) => word !== "") ?? [];
 	const main = given[0] ?? base.archive.mirrors[arch];
 	if (main === undefined) return [];
 	const components = base.components.join(" ");
-	const suites = ["", ...base.archive.pockets].map((pocket) => `deb ${main} ${base.suite}${pocket} ${components}`);
-	return given[1] === undefined ? suites : [...suites, `deb ${given[1]} ${base.suite}-security ${components}`];
+	const suites = ["", ...base.archive.pockets].map((pocket) => base.suite + pocket);
+	const lines = (address: string, names: readonly string[]) =>
+		names.map((suite) => `deb ${address} ${suite} ${components}`);
+	if (given[1] !== undefined) return [...lines(main, suites), ...lines(given[1], [`${base.suite}-security`])];
+	const more = resolved.map(({ suite }) => suite).filter((suite) => !suites.includes(suite));
+	return [...lines(main, suites), ...lines(main, more)];
 }
 
 /** An archive's address stands in logs and records. The message does not repeat it. */

@@ -12,7 +12,7 @@ import { STAGES } from "../stages/index.ts";
 import { span } from "../trace/span.ts";
 import { type Tracing, traced } from "../trace/trace.ts";
 import { displayPath } from "../yaml/load.ts";
-import type { CommandContext } from "./command.ts";
+import { type CommandContext, checkRoot } from "./command.ts";
 import { notes } from "./plan.ts";
 import type { BuildOptions } from "./program.ts";
 
@@ -85,14 +85,6 @@ async function buildProfile(
 
 function step<T>(name: string, work: () => Promise<T>): Promise<T> {
 	return span({ track: "steps", name }, work);
-}
-
-/** A build without work needs no rights, so this is asked only when a stage must run. */
-function checkRoot(): void {
-	if (process.geteuid?.() === 0) return;
-	throw new SlipwayError("E_NOT_ROOT", "Making the root image needs root: it is installed as root's files.", {
-		next: "Run `make iso`, which asks for it through sudo, or run the same command with sudo.",
-	});
 }
 
 async function listFiles(folder: string): Promise<{ name: string; size: number }[]> {

@@ -1,5 +1,6 @@
 import path from "node:path";
 import type { Command } from "commander";
+import { SlipwayError } from "../../bundle/errors.ts";
 
 /** What every command gets besides its own arguments. */
 export interface CommandContext {
@@ -30,6 +31,14 @@ export function action<Options>(command: Command, load: () => Promise<Handler<Op
 		};
 		const run = await load();
 		await run({ root: projectRoot, json, signal: interruptSignal(), print }, options, self.args);
+	});
+}
+
+/** For work that mmdebstrap does as root; a build of which all is there needs no rights. Errors: E_NOT_ROOT. */
+export function checkRoot(): void {
+	if (process.geteuid?.() === 0) return;
+	throw new SlipwayError("E_NOT_ROOT", "This needs root: packages are unpacked as root's files.", {
+		next: "Run `make iso`, which asks for it through sudo, or run the same command with sudo.",
 	});
 }
 

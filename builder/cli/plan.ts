@@ -6,6 +6,7 @@ import { type Checked, checkProfile, prepareBuild } from "../plan/prepare.ts";
 import { fipsStatement } from "../release/manifest.ts";
 import { hasDevelopmentKey } from "../signing/development-key.ts";
 import { STAGES } from "../stages/index.ts";
+import { displayPath } from "../yaml/load.ts";
 import type { CommandContext } from "./command.ts";
 import type { BuildOptions } from "./program.ts";
 
@@ -76,7 +77,11 @@ export function notes({ profile, base, proPackages }: Checked, build: Build | un
 	}
 	if (build !== undefined) {
 		const releases = build.resolve.inRelease.map(({ suite, date }) => `${suite} of ${day(date * 1000)}`).join(", ");
-		found.push(`Packages as resolved ${age(build.resolve.resolvedAt)} (${releases}); \`build --refresh\` asks again.`);
+		found.push(
+			build.lock === undefined
+				? `Packages as resolved ${age(build.resolve.resolvedAt)} (${releases}); \`build --refresh\` asks again.`
+				: `Packages as locked in ${displayPath(build.lock)} (${releases}).`,
+		);
 		if (build.signer.development) found.push("Signed with a development key: not for production.");
 	}
 	return found;

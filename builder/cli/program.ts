@@ -53,6 +53,20 @@ export async function makeProgram(): Promise<Command> {
 		.option("--trace", "write where the time went as trace.json beside the logs, in the Chrome trace format");
 	action(build, async () => (await import("./build.ts")).build);
 
+	const lock = withBuildOptions(
+		json(command("lock", "Lock a profile to the packages that its archive has now (PROFILE.lock.yaml)")),
+	)
+		.argument("<profile>", "name or file of the profile")
+		.option("--diff", "only show what would change; exit code 1 if something would");
+	action(lock, async () => (await import("./lock.ts")).lock);
+
+	const mirror = withBuildOptions(
+		json(command("mirror", "Fetch what a profile's lock names into a folder that builds need no network for")),
+	)
+		.argument("<profile>", "name or file of the profile")
+		.argument("<folder>", "folder to make");
+	action(mirror, async () => (await import("./mirror.ts")).mirror);
+
 	const list = json(command("list", "List profiles, bases and bundles"));
 	action(list, async () => (await import("./list.ts")).list);
 

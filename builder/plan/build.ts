@@ -18,6 +18,8 @@ export interface Build {
 	readonly resolve: ArchiveResolve;
 	/** Package set of each bundle made from packages that must be used again (`build --inputs`), by the bundle's name. */
 	readonly contentPins: Readonly<Record<string, ArchiveResolve>>;
+	/** The lock file that the package sets are from. */
+	readonly lock: string | undefined;
 	/** Ask archives and registries again although answers are kept. Never part of an id. */
 	readonly refresh: boolean;
 	/** SOURCE_DATE_EPOCH, seconds. The default is the commit's time. */

@@ -4,6 +4,7 @@ import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { archiveEpoch } from "../archive/answer.ts";
 import { bootPackages, proPackages, rootPackages } from "../archive/packages.ts";
 import { keptResolve, type ResolveRequest, resolveArchive } from "../archive/resolve.ts";
+import { lockedSets } from "../lock/locked-sets.ts";
 import { type BundleDefinition, loadBundleDefinition } from "../packs/definition.ts";
 import { lockTags } from "../packs/lock-tags.ts";
 import { loadProfile } from "../profile/load.ts";
@@ -147,7 +148,8 @@ export async function prepareBuild(
 			: resolveArchive({ ...asked, signal: how.signal }).catch((error: unknown) => {
 					throw placed(error, checked);
 				});
-	const resolve = inputs?.resolve ?? (await answer(ask));
+	const locked = inputs === undefined ? await lockedSets(checked, refresh) : undefined;
+	const resolve = inputs?.resolve ?? locked?.root ?? (await answer(ask));
 	if (resolve === undefined) return undefined;
 	if (!how.offline) for (const bundle of bundles) await lockTags(bundle, { cacheDir, env, signal: how.signal });
 	const signer = await openSigner({
@@ -166,7 +168,8 @@ export async function prepareBuild(
 		base,
 		bundles,
 		resolve,
-		contentPins: inputs?.content ?? {},
+		contentPins: inputs?.content ?? locked?.content ?? {},
+		lock: locked?.file,
 		refresh,
 		epoch,
 		archiveEpoch: archiveEpoch(resolve),

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { checkInstalled, checkPresent, installedPackages } from "../archive/dpkg.ts";
 import { proPackages } from "../archive/packages.ts";
+import { pinEnv, pinLines, pinOptions } from "../archive/pins.ts";
 import { aptSources, findKeyring } from "../archive/sources.ts";
 import type { Stage } from "../plan/stage.ts";
 import type { Base, Profile } from "../profile/schema.ts";
@@ -19,6 +20,8 @@ const options = z.strictObject({
 	/** `name=version`, all of them: what apt may not choose it cannot choose otherwise. */
 	include: z.array(z.string()),
 	boot: z.array(z.string()),
+	/** Both with the digests of their files. */
+	pins: z.array(z.string()),
 	/** Installed with a token of Ubuntu Pro. */
 	pro: z.strictObject({ service: z.string(), packages: z.array(z.string()) }).nullable(),
 	fipsModule: z.string().nullable(),
@@ -38,10 +41,11 @@ export const bootstrap: Stage<Options> = {
 		return {
 			suite: base.suite,
 			arch: profile.arch,
-			sources: aptSources(base, profile.arch, mirror),
+			sources: aptSources(base, profile.arch, mirror, resolve.inRelease),
 			components: base.components,
 			include: pinned(resolve.packages),
 			boot: pinned(resolve.boot),
+			pins: pinLines(resolve),
 			pro: proOf(base, profile),
 			fipsModule: profile.fips && base.fips !== null ? `${base.fips.modulesDir[profile.arch]}/fips.so` : null,
 			epoch: archiveEpoch,
@@ -81,13 +85,14 @@ export function request(o: Options, keyring: string, target: string): Mmdebstrap
 		variant: "essential",
 		keyring,
 		target,
-		options: ["--format=tar", ...hooks.map((file) => `--customize-hook=${file}`)],
+		options: ["--format=tar", ...pinOptions(), ...hooks.map((file) => `--customize-hook=${file}`)],
 	};
 }
 
 /** What the hooks take: a token goes to its hook as a file's name, and nowhere else. Errors: E_PRO_TOKEN. */
 export function hookEnv(o: Options, boot: string, tokenFile: string | undefined): Record<string, string> {
 	const env = {
+		...pinEnv(o.pins),
 		SLIPWAY_BOOT_OUT: boot,
 		SLIPWAY_BOOT_PACKAGES: o.boot.join(" "),
 		SLIPWAY_FIPS_MODULE: o.fipsModule ?? "",

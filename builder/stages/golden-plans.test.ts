@@ -96,6 +96,7 @@ async function fakeBuild(name: string, baseName: string): Promise<Build> {
 			base,
 			bundles: [],
 			resolve,
+			lock: undefined,
 			contentPins: {},
 			signer,
 			trust: { file: TRUST, pems: { "release.pem": signer.publicKeyPem }, statements: {} },
@@ -129,7 +130,9 @@ function describePlan(build: Build): string {
 		["mmdebstrap", short(mmdebstrapArgs(request(options, "KEYRING", "root.tar")))],
 		[
 			"environment of its hooks",
-			short(Object.entries(hookEnv(options, "BOOT", "TOKEN_FILE")).map(([k, v]) => `${k}=${v}`)),
+			short(
+				Object.entries(hookEnv(options, "BOOT", "TOKEN_FILE")).map(([k, v]) => `${k}=${v.replaceAll("\n", "\n    ")}`),
+			),
 		],
 		["dracut", short(dracutArgs(initrd.plan(build), "KERNEL"))],
 		["kernel line", line.join("\n  ")],

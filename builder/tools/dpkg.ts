@@ -24,3 +24,11 @@ export function parseStanza(text: string): Record<string, string> {
 	}
 	return fields;
 }
+
+/** Order of two versions as dpkg has it: below zero when `a` is older. */
+export async function compareVersions(run: Run, a: string, b: string): Promise<number> {
+	const is = async (relation: string) =>
+		(await run("dpkg", ["--compare-versions", a, relation, b], { accept: [0, 1] })).exitCode === 0;
+	if (await is("lt")) return -1;
+	return (await is("gt")) ? 1 : 0;
+}

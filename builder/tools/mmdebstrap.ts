@@ -55,7 +55,7 @@ export function mmdebstrapArgs(o: Mmdebstrap): string[] {
 
 /**
  * Runs mmdebstrap; `epoch` is the newest time a file may carry. Errors: E_ARCHIVE_UNREACHABLE, E_KEYRING, E_ARCHIVE_CHANGED,
- * E_PROFILE_VALUE (no such package), else E_TOOL_FAILED.
+ * E_ARCHIVE_EXPIRED, E_PROFILE_VALUE (no such package), else E_TOOL_FAILED.
  */
 export async function mmdebstrap(run: Run, o: Mmdebstrap, epoch: number, options: RunOptions = {}): Promise<void> {
 	// INITRD=No reaches the maintainer scripts: the initrd is made once, by its own stage.
@@ -90,13 +90,21 @@ export class MissingPackages extends SlipwayError {
 function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unknown {
 	if (!(error instanceof SlipwayError) || error.code !== "E_TOOL_FAILED") return error;
 	const first = (pattern: RegExp) => lines.find((line) => pattern.test(line))?.trim();
-	const key = first(/NO_PUBKEY|is not signed|invalid signature/);
+	const key = first(/NO_PUBKEY|is not signed|invalid signature|BADSIG|EXPKEYSIG|[Cc]learsigned file isn.t valid/);
 	if (key !== undefined)
 		return new SlipwayError("E_KEYRING", `The keyring ${o.keyring} does not fit the archive of ${o.suite}: ${key}`);
 	const missing = lines.flatMap(
 		(line) =>
 			/Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate/.exec(line)?.slice(1) ?? [],
 	);
+	const changed = lines.flatMap((line) => /^changed: (\S+)/.exec(line)?.[1] ?? []);
+	if (changed.length > 0) {
+		const message = `The archive of ${o.suite} no longer offers, with the recorded digest: ${changed.join(", ")}`;
+		return new SlipwayError("E_ARCHIVE_CHANGED", `${message}.`);
+	}
+	const expired = first(/Release file for .* is expired/);
+	if (expired !== undefined)
+		return new SlipwayError("E_ARCHIVE_EXPIRED", `The archive of ${o.suite} is too old: ${expired}`);
 	const gone = first(/Version '.*' for '.*' was not found/);
 	if (gone !== undefined)
 		return new SlipwayError("E_ARCHIVE_CHANGED", `The archive of ${o.suite} changed since it was resolved: ${gone}`);

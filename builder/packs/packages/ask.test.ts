@@ -1,7 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { folderWith } from "../../../test/support/packs.ts";
+import { pinsHook } from "../../archive/pins.ts";
 import type { Base } from "../../profile/schema.ts";
 import type { Run } from "../../tools/run.ts";
 import type { FetchRequest } from "./archive.ts";
@@ -35,7 +35,8 @@ async function asked(extra: Partial<FetchRequest>) {
 }
 
 test("packages are unpacked by nobody's scripts, and versions of an earlier build are preferred to any other", async () => {
-	const resolve = { inRelease: [], packages: { nginx: "1.2-3" }, boot: {}, resolvedAt: "" };
+	const file = { arch: "arm64", size: 1, sha256: "a".repeat(64), path: "pool/nginx.deb" };
+	const resolve = { inRelease: [], packages: { nginx: "1.2-3" }, boot: {}, files: { nginx: file }, resolvedAt: "" };
 	const { args, env, work } = await asked({ pinned: resolve });
 	expect(args).toEqual(
 		expect.arrayContaining(["--variant=extract", "--architectures=arm64", "--include=nginx,libssl3"]),
@@ -44,8 +45,9 @@ test("packages are unpacked by nobody's scripts, and versions of an earlier buil
 	expect(args).toContain(
 		`--extract-hook=copy-out /var/cache/apt/archives /var/lib/apt/lists '${work.replace("'", "'\\''")}'`,
 	);
-	expect(await readFile(join(work, "pins"), "utf8")).toBe("Package: nginx\nPin: version 1.2-3\nPin-Priority: 1001\n");
-	expect(Object.keys(env)).toEqual(["TMPDIR", "SOURCE_DATE_EPOCH", "INITRD", "DEBIAN_FRONTEND"]);
+	expect(args).toContain(`--extract-hook=${pinsHook}`);
+	expect(env.SLIPWAY_PINS).toBe(`nginx=1.2-3 ${"a".repeat(64)}`);
+	expect(Object.keys(env)).toEqual(["SLIPWAY_PINS", "TMPDIR", "SOURCE_DATE_EPOCH", "INITRD", "DEBIAN_FRONTEND"]);
 });
 
 test("with a token the vendor's client fetches them, and only the name of the token's file is passed on", async () => {

@@ -1,7 +1,6 @@
-import { writeFile } from "node:fs/promises";
 import path from "node:path";
-import type { ArchiveResolve } from "../../archive/answer.ts";
 import { PRO_TOOLS } from "../../archive/packages.ts";
+import { PREFER_PINNED, pinEnv, pinLines, pinOptions } from "../../archive/pins.ts";
 import { aptSources, findKeyring } from "../../archive/sources.ts";
 import { type Mmdebstrap, mmdebstrap } from "../../tools/mmdebstrap.ts";
 import type { Run, RunOptions } from "../../tools/run.ts";
@@ -16,14 +15,11 @@ const PRO_HOOK = path.resolve(import.meta.dirname, "../../stages/pro-hook.sh");
  */
 export async function ask(run: Run, request: FetchRequest, work: string, options: RunOptions): Promise<void> {
 	const { base, arch, packages, pinned, proTokenFile } = request;
-	const hooks: string[] = [];
-	if (pinned !== undefined) {
-		await writeFile(path.join(work, "pins"), preferences(pinned));
-		hooks.push(`--setup-hook=copy-in ${quoted(path.join(work, "pins"))} /etc/apt/preferences.d`);
-	}
+	const hooks = pinned === undefined ? [] : proTokenFile === undefined ? pinOptions() : [PREFER_PINNED];
+	const pins = pinned === undefined ? {} : pinEnv(pinLines(pinned));
 	const common = {
 		...{ suite: base.suite, arch, target: "/dev/null" },
-		sources: aptSources(base, arch, request.mirror),
+		sources: aptSources(base, arch, request.mirror, pinned?.inRelease),
 		keyring: await findKeyring(base, request.keyring),
 	};
 	const fetched: Mmdebstrap =
@@ -34,7 +30,7 @@ export async function ask(run: Run, request: FetchRequest, work: string, options
 					options: ["--format=null", ...hooks, `--customize-hook=${PRO_HOOK}`],
 				};
 	const token = proTokenFile === undefined ? {} : proEnv(request, proTokenFile, work);
-	await mmdebstrap(run, fetched, 0, { ...options, env: { ...options.env, ...token, TMPDIR: work } });
+	await mmdebstrap(run, fetched, 0, { ...options, env: { ...options.env, ...pins, ...token, TMPDIR: work } });
 }
 
 function copyOut(work: string): string {
@@ -54,11 +50,4 @@ function proEnv({ base, packages }: FetchRequest, tokenFile: string, work: strin
 /** mmdebstrap splits a hook into words as a shell would. */
 function quoted(word: string): string {
 	return `'${word.replaceAll("'", "'\\''")}'`;
-}
-
-/** apt preferences that prefer these versions to any other, older ones included. */
-function preferences(pinned: ArchiveResolve): string {
-	return Object.entries(pinned.packages)
-		.map(([name, version]) => `Package: ${name}\nPin: version ${version}\nPin-Priority: 1001\n`)
-		.join("\n");
 }

@@ -1,0 +1,81 @@
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { folderWith } from "../../test/support/packs.ts";
+import { diffLocks } from "./diff.ts";
+import { asResolve, type BaseLock, lockPath, lockText, openLock, readLocks, writeLocks } from "./lock-file.ts";
+
+const file = (version: string, sha256 = "a".repeat(64)) => ({
+	...{ version, arch: "amd64", size: 5, sha256 },
+	path: `pool/main/x/x_${version.replace(":", "%3a")}_amd64.deb`,
+});
+const lock: BaseLock = {
+	arch: "amd64",
+	inRelease: [{ suite: "noble-updates", sha256: "1".repeat(64), date: 1_757_152_800 }],
+	asked: { root: ["zstd"], boot: ["shim-signed"], content: { core: ["nginx"] } },
+	// Values that YAML would take for something else: a number, a time, a digest of digits with an exponent.
+	root: { zstd: file("1.5"), "libstdc++6": file("1:30", `${"1".repeat(60)}e123`) },
+	boot: { "shim-signed": file("1.58+15.8-0ubuntu1") },
+	content: { core: { nginx: file("~rc1") } },
+};
+
+test("a lock reads back as it was written, one package a line, and the same text each time", async () => {
+	const path = lockPath(join(await folderWith(), "p.yaml"));
+	await writeLocks(path, { "ubuntu-24.04": lock, "debian-13": lock });
+	expect(path).toMatch(/\/p\.lock\.yaml$/);
+	expect(await readLocks(path)).toEqual({ "ubuntu-24.04": lock, "debian-13": lock });
+	const text = await readFile(path, "utf8");
+	expect(text).toBe(lockText({ "debian-13": lock, "ubuntu-24.04": lock }));
+	expect(text).toMatch(/^ {6}zstd: \{ version: "1\.5", arch: amd64, size: 5, sha256: a{64}, path: \S+ \}$/m);
+	expect(await readdir(join(path, ".."))).toEqual(["p.lock.yaml"]);
+});
+
+test("a locked set is an archive's answer, dated by its Release files alone", () => {
+	expect(asResolve(lock, lock.root, lock.boot)).toMatchObject({
+		packages: { zstd: "1.5" },
+		boot: { "shim-signed": "1.58+15.8-0ubuntu1" },
+		files: { zstd: { size: 5 }, "shim-signed": { arch: "amd64" } },
+		resolvedAt: "2025-09-06T10:00:00.000Z",
+	});
+});
+
+test("a lock for other wishes is refused, with what differs; another base than the locked ones is free", async () => {
+	const profile = join(await folderWith(), "p.yaml");
+	await writeLocks(lockPath(profile), { b: lock });
+	expect(await openLock(profile, "b", "amd64", lock.asked)).toEqual(lock);
+	expect(await openLock(profile, "other", "amd64", lock.asked)).toBeUndefined();
+	const asked = { root: ["jq"], boot: lock.asked.boot, content: {} };
+	await expect(openLock(profile, "b", "arm64", asked)).rejects.toMatchObject({
+		code: "E_LOCK",
+		message: expect.stringMatching(/arch arm64 instead of amd64, \+jq, -zstd, core: -nginx\.$/),
+	});
+});
+
+test.each([
+	["a path that climbs", "pool/../../etc/passwd"],
+	["an absolute path", "/etc/passwd"],
+])("a lock with %s is not read", async (_, path) => {
+	const target = lockPath(join(await folderWith(), "p.yaml"));
+	await writeFile(target, lockText({ b: { ...lock, root: { zstd: { ...file("1"), path } } } }));
+	await expect(readLocks(target)).rejects.toThrow(/a path below the archive's folder/);
+});
+
+test("a difference tells what is new, gone, newer, older, and rebuilt under the same version", async () => {
+	const after: BaseLock = {
+		...lock,
+		root: { zstd: file("1.6"), jq: file("1") },
+		boot: { "shim-signed": file("1.58+15.8-0ubuntu1", "b".repeat(64)) },
+		content: { core: { nginx: file("0") } },
+	};
+	const order = async (a: string, b: string) => a.localeCompare(b);
+	const changes = await diffLocks(lock, after, async (a, b) => (a === "~rc1" ? 1 : order(a, b)));
+	expect(changes.map(({ set, name, kind }) => `${set} ${name} ${kind}`)).toEqual([
+		"root jq added",
+		"root libstdc++6 removed",
+		"root zstd upgraded",
+		"boot shim-signed rebuilt",
+		"core nginx downgraded",
+	]);
+	expect(await diffLocks(lock, lock, order)).toEqual([]);
+	expect((await diffLocks(undefined, lock, order)).every(({ kind }) => kind === "added")).toBe(true);
+});
