@@ -1,10 +1,11 @@
 # Short names for what ./slipway does, with the host set up for it. `make help` lists them.
 # Variables: PROFILE BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE INPUTS REGISTRY_AUTH_FILE
 # REGISTRY_CA SOURCE_DATE_EPOCH; BUNDLE for `bundle`; FIRMWARE, MEDIA and CHECK for `boot`, ONLY for `boot-matrix`; REFRESH=1 makes `iso` and `bundle` ask
-# the package archive again; FUZZ_RUNS, FUZZ_SEED and RACES for `test` (docs/testing.md); JSON=1 for JSON.
+# the package archive again; FUZZ_RUNS, FUZZ_SEED and RACES for `test` (docs/testing.md); ISO, DEVICE, KEY and YES for
+# `flash`; ISO or PROFILE for `size`; TRACE=1 makes `iso` write where its time went; JSON=1 for JSON.
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: iso bundle boot boot-matrix test crash-full mutants check bench list clean docs help
+.PHONY: iso bundle boot boot-matrix test crash-full mutants flash size check bench list clean docs help
 
 VARIABLES := BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE REGISTRY_AUTH_FILE REGISTRY_CA SOURCE_DATE_EPOCH FUZZ_RUNS FUZZ_SEED RACES
 export $(VARIABLES)
@@ -19,10 +20,10 @@ NODE = .tools/node_modules/node-linux-$(if $(filter aarch64,$(shell uname -m)),a
 VITEST = PATH="$(CURDIR)/$(dir $(NODE)):$$PATH" $(NODE) node_modules/vitest/vitest.mjs run
 COMMON = $(if $(JSON),--json)
 
-iso: need-profile ## Build the ISO of PROFILE into dist/ (BASE=, MIRROR=, PRO_TOKEN_FILE=, SIGNING_KEY=, INPUTS=, REFRESH=1)
+iso: need-profile ## Build the ISO of PROFILE into dist/ (BASE=, MIRROR=, PRO_TOKEN_FILE=, SIGNING_KEY=, INPUTS=, REFRESH=1, TRACE=1)
 	@scripts/bootstrap
 	@needs=$$($(SLIPWAY) validate --for-build $(call quote,$(PROFILE))) && scripts/setup $${needs##*: }
-	@$(AS_ROOT) $(SLIPWAY) build $(call quote,$(PROFILE)) $(COMMON) $(if $(INPUTS),--inputs $(call quote,$(INPUTS))) $(if $(REFRESH),--refresh)
+	@$(AS_ROOT) $(SLIPWAY) build $(call quote,$(PROFILE)) $(COMMON) $(if $(INPUTS),--inputs $(call quote,$(INPUTS))) $(if $(REFRESH),--refresh) $(if $(TRACE),--trace)
 
 bundle: ## Build one content bundle (BUNDLE=profiles/bundles/core.yaml)
 	@scripts/bootstrap
@@ -38,6 +39,17 @@ boot-matrix: ## Check PROFILE's ISO, or all that were built, in every combinatio
 	@scripts/bootstrap
 	@scripts/setup boot
 	@$(SLIPWAY) boot $(if $(PROFILE),$(call quote,$(PROFILE))) --matrix $(COMMON) $(if $(ONLY),--only $(foreach w,$(ONLY),$(call quote,$(w))))
+
+flash: ## Write ISO to DEVICE (/dev/sdX), read it back and compare (KEY=; YES=1 does not ask)
+	@test -n $(call quote,$(ISO)) -a -n $(call quote,$(DEVICE)) || { echo 'E_USAGE: ISO or DEVICE is not set. Next: make flash ISO=X.iso DEVICE=/dev/sdX' >&2; exit 2; }
+	@scripts/bootstrap
+	@$(AS_ROOT) $(SLIPWAY) flash $(call quote,$(ISO)) $(call quote,$(DEVICE)) $(COMMON) $(if $(KEY),--key $(call quote,$(KEY))) $(if $(YES),--yes)
+
+size: ## Show where the bytes of ISO, or of PROFILE's newest one, went; a tree map goes beside it
+	@test -n $(call quote,$(ISO)$(PROFILE)) || { echo 'E_USAGE: Neither ISO nor PROFILE is set. Next: make size PROFILE=NAME' >&2; exit 2; }
+	@scripts/bootstrap
+	@scripts/setup iso
+	@$(SLIPWAY) size $(call quote,$(or $(ISO),$(PROFILE))) $(COMMON)
 
 # `attacks` gets a mount name space of its own: however it ends, none of its mounts is left.
 test: check ## Run all checks and tests, the real ISO and its boot included

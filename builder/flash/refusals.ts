@@ -43,11 +43,20 @@ export function refusals(disk: Disk, wish: Wish): SlipwayError[] {
 		const message = `The ISO has ${formatBytes(wish.size)}, ${name} only ${formatBytes(disk.size)}.`;
 		found.push(refuse(message, "Use a larger one."));
 	}
-	if (!disk.removable && !wish.yesReally) {
+	// Nobody is told of --yes-really for the disk that the machine runs from.
+	if (!disk.removable && !wish.yesReally && !isOfSystem(disk)) {
 		const message = `${name} (${disk.transport}) is not removable: it looks like a disk of this machine.`;
 		found.push(refuse(message, "If it is the right one all the same, add --yes-really."));
 	}
 	return found;
+}
+
+function isOfSystem({ uses }: Disk): boolean {
+	return uses.some(isSystem);
+}
+
+function isSystem({ kind, where }: Use): boolean {
+	return kind === "mount" && SYSTEM.test(where);
 }
 
 /** Reasons because something uses the disk now; uses of one kind are told together. */
@@ -55,7 +64,7 @@ function used(disk: Disk, wish: Wish, refuse: (message: string, next?: string) =
 	const { name } = disk;
 	const swaps = disk.uses.filter(({ kind }) => kind === "swap");
 	const mounts = disk.uses.filter(({ kind }) => kind === "mount");
-	const system = mounts.filter(({ where }) => SYSTEM.test(where));
+	const system = mounts.filter(isSystem);
 	const precious = wish.precious.filter(({ point }) => mounts.some(({ where }) => where === point));
 	const other = mounts.filter((use) => !system.includes(use));
 	const found: SlipwayError[] = [];
