@@ -12,7 +12,7 @@ test("each class shows its packages with the archive's sizes, and a package of t
 	expect(cost.totalKiB).toBe(2560);
 	expect(firmwareLines(cost)).toEqual([
 		"Firmware: 2.5 MiB installed",
-		"  nic: bnx2 (0.5 MiB), qlogic (2.0 MiB)",
+		"  nic: bnx2 (512 KiB), qlogic (2.0 MiB)",
 		"  fc: qlogic (2.0 MiB)",
 	]);
 });
@@ -22,7 +22,7 @@ test("sizes that are not known are not guessed, and no firmware is no line", () 
 	expect(cost.totalKiB).toBeNull();
 	expect(firmwareLines(cost)).toEqual([
 		"Firmware: the archive has not been asked what it costs",
-		"  nic: bnx2 (0.5 MiB), qlogic",
+		"  nic: bnx2 (512 KiB), qlogic",
 		"  fc: qlogic",
 	]);
 	expect(firmwareLines(firmwareCost(base, { firmware: [] } as unknown as Profile))).toEqual([]);

@@ -23,18 +23,18 @@ export function firmwareCost(base: Base, profile: Profile, sizes: Readonly<Recor
 /** The same in lines for a person; none without firmware. */
 export function firmwareLines({ classes, totalKiB }: FirmwareCost): string[] {
 	if (classes.length === 0) return [];
-	const total = totalKiB === null ? "the archive has not been asked what it costs" : `${mib(totalKiB)} installed`;
+	const total = totalKiB === null ? "the archive has not been asked what it costs" : `${sizeText(totalKiB)} installed`;
 	return [
 		`Firmware: ${total}`,
 		...classes.map(({ class: name, packages }) => {
 			const list = Object.entries(packages).map(([package_, size]) =>
-				size === null ? package_ : `${package_} (${mib(size)})`,
+				size === null ? package_ : `${package_} (${sizeText(size)})`,
 			);
 			return `  ${name}: ${list.join(", ")}`;
 		}),
 	];
 }
 
-function mib(kib: number): string {
-	return `${(kib / 1024).toFixed(1)} MiB`;
+function sizeText(kib: number): string {
+	return kib < 1024 ? `${kib} KiB` : `${(kib / 1024).toFixed(1)} MiB`;
 }

@@ -16,7 +16,7 @@ export interface Askers extends Pick<ResolvedProfile, "profile" | "base" | "orig
 export function placed(error: unknown, askers: Askers): unknown {
 	if (!(error instanceof MissingPackages)) return error;
 	return new SlipwayErrors(
-		error.names.map((name) => {
+		[...error.names].sort().map((name) => {
 			const { by, at } = askerOf(name, askers);
 			const message = `The archive of ${error.suite} has no package ${name} for ${error.arch}, which ${by} asks for.`;
 			return new SlipwayError("E_PROFILE_VALUE", message, {

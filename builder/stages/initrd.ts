@@ -7,6 +7,7 @@ import type { Stage } from "../plan/stage.ts";
 import { chroot } from "../tools/chroot.ts";
 import { unpackOwnTar } from "../tools/tar.ts";
 import { codeOf } from "./code.ts";
+import { mainOffset } from "./early-cpio.ts";
 
 const options = z.strictObject({ modules: z.array(z.string()), drivers: z.array(z.string()), epoch: z.int() });
 
@@ -106,6 +107,8 @@ async function kernelVersion(root: string): Promise<string> {
 
 /** Without the zstd program dracut falls back to gzip and says so in one line among many. */
 async function checkZstd(file: string): Promise<void> {
-	if ((await readFile(file)).readUInt32LE(0) === 0xfd2fb528) return;
+	const initrd = await readFile(file);
+	const main = mainOffset(initrd);
+	if (main + 4 <= initrd.length && initrd.readUInt32LE(main) === 0xfd2fb528) return;
 	throw new SlipwayError("E_TOOL_FAILED", "dracut did not compress the initrd with zstd.");
 }
