@@ -13,6 +13,7 @@ import { showOnLeds } from "./leds/leds.ts";
 import { type KernelLine, readKernelLine } from "./load/kernel.ts";
 import { watchBoot } from "./preflight/boot.ts";
 import { type FipsView, fipsStatus } from "./preflight/fips.ts";
+import { rootImage } from "./preflight/root-image.ts";
 import { AuditFile } from "./registry/audit-file.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { writeStatusFile } from "./status/file.ts";
@@ -151,6 +152,7 @@ async function initialState(config: ApplianceConfig, kernel: KernelLine, fips?: 
 		arch,
 		buildId,
 		rootId: kernel.rootId,
+		boot: (await rootImage(config.boot, kernel)).status,
 		fips: await fipsStatus(config, fips),
 		developmentKey: false,
 		store: { path: config.store, kind: (await volume(config.store)).kind },

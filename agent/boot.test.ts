@@ -62,6 +62,19 @@ test("the data disk was refused: the medium's set is loaded and served, but not 
 	expect(await answers()).toEqual([200, 200]);
 });
 
+test("a root image that is not checked as the kernel line asks: nothing is loaded, and why is told", async () => {
+	const content = await newContent();
+	await start(content);
+	const kernel = { rootId: null, checkMedium: false, verity: `12:${"a".repeat(64)}:${"b".repeat(64)}` };
+	await agent!.stop();
+	agent = await startAgent(content.config(), { kernel });
+	await agent.settled;
+	const { stage, boot, conditions } = agent.state.status;
+	expect([stage, boot.root]).toEqual(["failed", "unchecked"]);
+	expect(conditions.filter((c) => !c.ok).map((c) => [c.name, c.code])).toEqual([["root", "E_ROOT_IMAGE"]]);
+	expect(await answers()).toEqual([503, 503]);
+});
+
 test("what is refused while the agent runs is told, and no more when it is over", async () => {
 	const content = await newContent();
 	const { state } = await start(content);

@@ -102,7 +102,7 @@ export class BringUp {
 			await this.#watch.note();
 			const isShown = this.serving.shown !== undefined;
 			if (!isShown) state.enter("preflight");
-			if ((!isShown || state.isWrong("boot")) && !(await preflight(this.#config, state))) return;
+			if ((!isShown || state.isWrong("boot")) && !(await preflight(this.#config, this.#kernel, state))) return;
 			const ledger = await step(this.#state, "trust", () => this.#openLedger());
 			if (await servesInPlace(this.#config)) await this.#serveInPlace(ledger);
 			else await this.#serveFromStore(ledger);

@@ -24,12 +24,17 @@ function describe(status: Status): string {
 	return [
 		`${status.product} ${status.version}: ${status.stage} since ${status.since}`,
 		`release   ${release === null ? "none" : `${release.version} (sequence ${release.sequence})`}`,
+		`boot      Secure Boot ${secureBoot(status)}, root image ${status.boot.root}`,
 		...status.bundles.map((b) => `bundle    ${b.name} ${b.version} ${b.arch}: ${b.state}`),
 		`loaded    ${mib(progress.bytesDone)} of ${mib(progress.bytesTotal)}`,
 		`scrub     ${scrubLine(scrub)}`,
 		`registry  ${urls.registry ?? "closed"}`,
 		...status.conditions.filter((c) => c.code !== null).map((c) => `${c.code}  ${c.cause}\n  Next: ${c.next}`),
 	].join("\n");
+}
+
+function secureBoot({ boot }: Status): string {
+	return boot.secureBoot === null ? "not asked" : boot.secureBoot ? "on" : "off";
 }
 
 function scrubLine({ running, bytesDone, bytesTotal, last }: Status["scrub"]): string {

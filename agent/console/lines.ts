@@ -16,6 +16,7 @@ export function consoleLines(status: Status): string[] {
 		...(status.store.kind === "ephemeral" ? ["No data disk: content is served from the medium."] : []),
 		...(status.developmentKey ? ["Trusts a development key: not for production."] : []),
 		...(status.fips.required ? [status.fips.statement] : []),
+		...(status.boot.secureBoot === null ? [] : [started(status.boot.secureBoot, status.boot.root)]),
 		...(status.mediumCheck === null ? [] : [medium(status.mediumCheck)]),
 		...(status.tlsSha256 === null ? [] : [`slipway: tls-sha256=${status.tlsSha256}`]),
 		`slipway: state=${status.stage}`,
@@ -23,10 +24,15 @@ export function consoleLines(status: Status): string[] {
 	return lines.map(printable);
 }
 
+function started(secureBoot: boolean, root: Status["boot"]["root"]): string {
+	return `Started:   Secure Boot ${secureBoot ? "on" : "off"}, root image ${root}`;
+}
+
 function medium(check: NonNullable<Status["mediumCheck"]>): string {
 	if (check.bad.length > 0)
 		return `Medium check: DAMAGED, ${check.bad.length} of ${check.total} files: ${check.bad.slice(0, 5).join(", ")}`;
+	const tenth = Math.floor((10 * check.bytesDone) / Math.max(check.bytesTotal, 1)) * 10;
 	return check.done < check.total
-		? `Medium check: ${check.done} of ${check.total} files`
+		? `Medium check: ${tenth} % of ${Math.ceil(check.bytesTotal / 2 ** 20)} MiB, ${check.done} of ${check.total} files`
 		: `Medium check: all ${check.total} files are good.`;
 }

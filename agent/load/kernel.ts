@@ -5,11 +5,19 @@ export interface KernelLine {
 	readonly rootId: string | null;
 	/** The boot menu's "check the medium" was chosen. */
 	readonly checkMedium: boolean;
+	/** What the root image is to be checked against, `BLOCKS:ROOT-HASH:SALT`; absent when nothing was asked for. */
+	readonly verity?: string;
 }
 
-/** What the boot loader told: `slipway.root=` and `slipway.check=1`. */
+/** What the boot loader told: `slipway.root=`, `slipway.verity=` and `slipway.check=1`. */
 export async function readKernelLine(file = "/proc/cmdline"): Promise<KernelLine> {
 	const words = (await readFile(file, "utf8")).trim().split(/\s+/);
-	const root = words.find((word) => /^slipway\.root=[0-9a-f]{64}$/.test(word));
-	return { rootId: root?.slice("slipway.root=".length) ?? null, checkMedium: words.includes("slipway.check=1") };
+	const value = (name: string) => words.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
+	const root = value("slipway.root");
+	const verity = value("slipway.verity");
+	return {
+		rootId: root !== undefined && /^[0-9a-f]{64}$/.test(root) ? root : null,
+		checkMedium: words.includes("slipway.check=1"),
+		...(verity === undefined ? {} : { verity }),
+	};
 }

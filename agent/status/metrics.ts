@@ -1,7 +1,8 @@
 import { Gauge, Registry } from "prom-client";
-import type { Stage, State } from "./state.ts";
+import type { BootStatus, Stage, State } from "./state.ts";
 
 const STAGES: readonly Stage[] = ["booting", "preflight", "verifying", "serving", "ready", "degraded", "failed"];
+const ROOT: readonly BootStatus["root"][] = ["authenticated", "integrity-checked", "unchecked"];
 
 /** The state in the Prometheus text format. Base units; an own registry, so nothing of the process leaks in by default. */
 export function metrics(state: State): Registry {
@@ -66,6 +67,17 @@ export function metrics(state: State): Registry {
 	gauge("scrub_bytes", "Bytes of the present scrub", (g) => g.set(state.status.scrub.bytesTotal));
 	gauge("scrub_damaged_blobs", "Damaged blobs that the last scrub found", (g) => {
 		if (state.status.scrub.last !== null) g.set(state.status.scrub.last.bad);
+	});
+	gauge(
+		"root_image",
+		"1 for what stands behind the root image: authenticated, integrity-checked or unchecked",
+		(g) => {
+			for (const is of ROOT) g.set({ is }, is === state.status.boot.root ? 1 : 0);
+		},
+		["is"],
+	);
+	gauge("secure_boot", "1 when Secure Boot is on", (g) => {
+		if (state.status.boot.secureBoot !== null) g.set(state.status.boot.secureBoot ? 1 : 0);
 	});
 	gauge("fips_active", "1 when FIPS mode is proved", (g) => g.set(state.status.fips.active ? 1 : 0));
 	gauge("development_key", "1 when a development key is trusted", (g) => g.set(state.status.developmentKey ? 1 : 0));

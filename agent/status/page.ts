@@ -53,7 +53,8 @@ function facts(status: Status): string[][] {
 	const rows: (string | null)[][] = [
 		["Profile", status.profile],
 		["Build", status.buildId],
-		["Root image", status.rootId],
+		["Root image", status.rootId === null ? null : `${status.rootId}, ${status.boot.root}`],
+		["Secure Boot", status.boot.secureBoot === null ? null : onOff(status.boot.secureBoot)],
 		["Registry", status.urls.registry],
 		["Addresses", status.addresses.join(", ")],
 		["TLS certificate, SHA-256", status.tlsSha256],
@@ -80,6 +81,10 @@ const ESCAPES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;"
 
 function text(value: string): string {
 	return value.replace(/[&<>"']/g, (c) => ESCAPES[c] ?? c);
+}
+
+function onOff(is: boolean): string {
+	return is ? "on" : "off";
 }
 
 function mib(bytes: number): string {

@@ -32,6 +32,17 @@ export interface FipsStatus {
 	readonly statement: string;
 }
 
+/** How the box was started, and what that proves. */
+export interface BootStatus {
+	/** Secure Boot is on, says the firmware; null when nobody has asked it, as on a host that is no appliance. */
+	readonly secureBoot: boolean | null;
+	/**
+	 * What stands behind the bytes of the root image: `authenticated`, a root hash that somebody signed; `integrity-checked`, one on a
+	 * kernel line that nobody signed, which stops damage and not an attacker; `unchecked`, nothing.
+	 */
+	readonly root: "authenticated" | "integrity-checked" | "unchecked";
+}
+
 export interface BundleStatus {
 	readonly name: string;
 	readonly version: string;
@@ -77,6 +88,7 @@ export interface Status {
 	readonly buildId: string;
 	/** Id of the root image, from the kernel line; null on a host that is not an appliance. */
 	readonly rootId: string | null;
+	readonly boot: BootStatus;
 	readonly fips: FipsStatus;
 	/** A development key is among the trusted release keys, so anything here may be signed with it. */
 	readonly developmentKey: boolean;
@@ -93,7 +105,15 @@ export interface Status {
 	/** The registry that the content is loaded into as well, and whether every name answers there; null without one. */
 	readonly target: { readonly url: string; readonly delivered: boolean } | null;
 	/** Check of the medium asked for with slipway.check=1; null when it was not. */
-	readonly mediumCheck: { readonly done: number; readonly total: number; readonly bad: readonly string[] } | null;
+	readonly mediumCheck: {
+		/** Files. */
+		readonly done: number;
+		readonly total: number;
+		readonly bytesDone: number;
+		readonly bytesTotal: number;
+		/** Paths on the medium. */
+		readonly bad: readonly string[];
+	} | null;
 	readonly addresses: readonly string[];
 	readonly urls: { readonly registry: string | null; readonly status: string | null };
 	/** SHA-256 of the device certificate (DER), hex; null without TLS. */

@@ -23,6 +23,7 @@ const initial: Status = {
 	arch: "amd64",
 	buildId: "b".repeat(64),
 	rootId: null,
+	boot: { secureBoot: true, root: "integrity-checked" },
 	fips: { required: false, active: false, proofs: [], module: null, statement: "" },
 	developmentKey: true,
 	store: { path: "/s", kind: "ephemeral" },
@@ -93,6 +94,13 @@ test("the console says what a field engineer and the boot command need, in print
 	expect(lines.join("")).toMatch(/^[\x20-\x7e]*$/);
 	expect(lines[0]).toBe("vertex 1?[2J? (build bbbbbbbbbbbb)");
 	expect(lines).toEqual(expect.arrayContaining([`slipway: tls-sha256=${"ab".repeat(32)}`, "slipway: state=ready"]));
+	expect(lines).toContain("Started:   Secure Boot on, root image integrity-checked");
+	expect(consoleLines({ ...initial, boot: { secureBoot: null, root: "unchecked" } }).join()).not.toContain("Started");
+	const check = (done: number, ...bad: string[]) =>
+		consoleLines({ ...initial, mediumCheck: { done, total: 9, bytesDone: done << 20, bytesTotal: 9 << 20, bad } });
+	expect(check(4)).toContain("Medium check: 40 % of 9 MiB, 4 of 9 files");
+	expect(check(9)).toContain("Medium check: all 9 files are good.");
+	expect(check(4, "boot/initrd")).toContain("Medium check: DAMAGED, 1 of 9 files: boot/initrd");
 	expect(lines.join("\n")).toMatch(/No data disk.*\n.*development key/);
 });
 

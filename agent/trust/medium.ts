@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { basename, join, normalize } from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { IsoRelease } from "../../bundle/index-schema.ts";
@@ -16,37 +16,63 @@ const CHUNK = 1 << 20;
  * Errors: E_DIGEST_MISMATCH, naming all that is damaged.
  */
 export async function checkMedium(content: string, trust: Trust, medium: IsoRelease, state: State): Promise<void> {
-	const bundles = await bundleFiles(content);
-	const total = medium.files.length + bundles.length;
-	const tell = (done: number, bad: readonly string[]) => state.update({ mediumCheck: { done, total, bad: [...bad] } });
-	const bad = await checkFiles(join(content, ".."), medium.files, tell);
-	for (const [i, file] of bundles.entries()) {
-		await verifyBundle(join(content, file), trust).catch(() => bad.push(`${basename(content)}/${file}`));
-		tell(medium.files.length + i + 1, bad);
-	}
+	const bad = await checkAll([...filesOn(join(content, ".."), medium), ...(await bundlesIn(content, trust))], state);
 	if (bad.length === 0) return;
 	throw new SlipwayError("E_DIGEST_MISMATCH", `The medium is damaged: ${bad.join(", ")}.`, {
 		next: "Write the ISO to another medium.",
 	});
 }
 
-/** Compares size and SHA-256 of the files. Gives the paths that are damaged or missing. */
-export async function checkFiles(
-	root: string,
-	files: IsoRelease["files"],
-	progress: (done: number, bad: readonly string[]) => void,
-): Promise<string[]> {
+/** Something to read. `isGood` tells how many of its bytes it has read. */
+interface Part {
+	readonly path: string;
+	readonly size: number;
+	isGood(onBytes: (done: number) => void): Promise<boolean>;
+}
+
+function filesOn(root: string, { files }: IsoRelease): Part[] {
+	return files.map((file) => ({ ...file, isGood: (onBytes) => isIntact(root, file, onBytes) }));
+}
+
+async function bundlesIn(content: string, trust: Trust): Promise<Part[]> {
+	const files = await bundleFiles(content);
+	return Promise.all(
+		files.map(async (file) => ({
+			path: `${basename(content)}/${file}`,
+			size: (await stat(join(content, file))).size,
+			isGood: (onProgress) => verifyBundle(join(content, file), trust, { onProgress }).then(() => true),
+		})),
+	);
+}
+
+/** Reads all parts and tells each percent of them. Gives the paths of those that are damaged or missing. */
+async function checkAll(parts: readonly Part[], state: State): Promise<string[]> {
 	const bad: string[] = [];
-	for (const [i, file] of files.entries()) {
-		progress(i, bad);
-		const good = await isIntact(root, file).catch(() => false);
-		if (!good) bad.push(file.path);
+	const bytesTotal = parts.reduce((sum, { size }) => sum + size, 0);
+	let before = 0;
+	const tell = (done: number, bytesDone: number) =>
+		state.update({ mediumCheck: { done, total: parts.length, bytesDone, bytesTotal, bad: [...bad] } });
+	for (const [i, part] of parts.entries()) {
+		let told = before;
+		tell(i, before);
+		const onBytes = (read: number) => {
+			if (before + read - told < bytesTotal / 100) return;
+			told = before + read;
+			tell(i, told);
+		};
+		if (!(await part.isGood(onBytes).catch(() => false))) bad.push(part.path);
+		before += part.size;
 	}
-	progress(files.length, bad);
+	tell(parts.length, bytesTotal);
 	return bad;
 }
 
-async function isIntact(root: string, file: IsoRelease["files"][number]): Promise<boolean> {
+/** Whether size and SHA-256 of the file are those of the list. */
+async function isIntact(
+	root: string,
+	file: IsoRelease["files"][number],
+	onBytes: (done: number) => void,
+): Promise<boolean> {
 	const path = normalize(file.path).replace(/^\/+/, "");
 	if (path.split("/").includes("..")) return false;
 	const handle = await open(join(root, path), constants.O_RDONLY | constants.O_NOFOLLOW);
@@ -59,6 +85,7 @@ async function isIntact(root: string, file: IsoRelease["files"][number]): Promis
 			if (bytesRead === 0) break;
 			hash.update(buffer.subarray(0, bytesRead));
 			size += bytesRead;
+			onBytes(Math.min(size, file.size));
 		}
 		return size === file.size && hash.digest("hex") === file.sha256;
 	} finally {

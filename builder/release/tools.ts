@@ -5,6 +5,7 @@ import type { Run } from "../tools/run.ts";
 const ASKED = [
 	["mmdebstrap", "--version"],
 	["mksquashfs", "-version"],
+	["veritysetup", "--version"],
 	["xorriso", "-version"],
 	["mcopy", "--version"],
 ] as const;

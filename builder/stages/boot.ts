@@ -10,7 +10,7 @@ import { unpackOwnTar } from "../tools/tar.ts";
 import { codeOf } from "./code.ts";
 import { earlyConfig, espConfig, grubConfig, menu, menuOf } from "./grub-config.ts";
 import { kernelLine } from "./kernel-line.ts";
-import { readRootId } from "./root.ts";
+import { type RootImage, readRootImage } from "./root.ts";
 
 const options = z.strictObject({
 	menu,
@@ -27,7 +27,11 @@ const options = z.strictObject({
 type Options = z.infer<typeof options>;
 
 const EFI_NAMES = { amd64: ["BOOTX64.EFI", "grubx64.efi"], arm64: ["BOOTAA64.EFI", "grubaa64.efi"] } as const;
-const ROOT_ID = "0".repeat(64);
+/** Known when the stage runs; the plan has noughts in its place. */
+const UNKNOWN: RootImage = {
+	rootId: "0".repeat(64),
+	verity: { blocks: 0, hash: "0".repeat(64), salt: "0".repeat(64) },
+};
 
 /** GRUB for BIOS (made of the base's modules) and for UEFI (the base's signed shim and GRUB), with one menu. */
 export const boot: Stage<Options> = {
@@ -41,20 +45,20 @@ export const boot: Stage<Options> = {
 		grub: build.base.secureBoot[build.profile.arch].grub,
 		efi: [...EFI_NAMES[build.profile.arch]],
 		bios: build.profile.arch === "amd64",
-		// The root's id is known when the stage runs; the plan has noughts in its place.
-		line: kernelLine(build.profile, ROOT_ID),
+		line: kernelLine(build.profile, UNKNOWN),
 		memoryMiB: build.profile.root === "ram" ? build.profile.requirements.memoryMiB : null,
 		epoch: build.archiveEpoch,
 	}),
 	sources: () => codeOf(import.meta.filename),
 	space: () => 800_000_000,
 	async run({ build, options: o, inputs, out, work, run }) {
-		const rootId = await readRootId(inputs.root!);
+		const image = await readRootImage(inputs.root!);
+		const { rootId } = image;
 		if (o.memoryMiB !== null) checkMemory(o.memoryMiB, (await stat(join(inputs.root!, "rootfs.squashfs"))).size);
 		const packages = join(work, "packages");
 		await unpackPackages(run, join(inputs.bootstrap!, "boot"), packages);
 		const tree = join(out, "tree");
-		await put(join(tree, "boot/grub/grub.cfg"), grubConfig(o.menu, kernelLine(build.profile, rootId), rootId));
+		await put(join(tree, "boot/grub/grub.cfg"), grubConfig(o.menu, kernelLine(build.profile, image), rootId));
 		await mkdir(join(tree, "EFI/BOOT"), { recursive: true });
 		await copyFile(join(packages, o.shim), join(tree, "EFI/BOOT", o.efi[0]));
 		await copyFile(join(packages, o.grub), join(tree, "EFI/BOOT", o.efi[1]));

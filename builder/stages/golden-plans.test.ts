@@ -7,6 +7,7 @@ import type { Build } from "../plan/build.ts";
 import { loadProfile } from "../profile/load.ts";
 import { mksquashfsArgs } from "../tools/mksquashfs.ts";
 import { mmdebstrapArgs } from "../tools/mmdebstrap.ts";
+import { verityArgs } from "../tools/veritysetup.ts";
 import { isoArgs } from "../tools/xorriso.ts";
 import { agent } from "./agent.ts";
 import { bootstrap, hookEnv, request } from "./bootstrap.ts";
@@ -23,6 +24,7 @@ import { loadOverlay } from "./overlay-manifest.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const ROOT_ID = "0123456789abcdef".repeat(4);
+const IMAGE = { rootId: ROOT_ID, verity: { blocks: 4711, hash: "f0".repeat(32), salt: "a5".repeat(32) } };
 const EPOCH = 1_800_000_000;
 
 test.each([
@@ -115,7 +117,7 @@ async function fakeBuild(name: string, baseName: string): Promise<Build> {
 function describePlan(build: Build): string {
 	const { profile, base } = build;
 	const options = bootstrap.plan(build);
-	const line = kernelLine(profile, ROOT_ID);
+	const line = kernelLine(profile, IMAGE);
 	const bios =
 		profile.arch === "amd64" ? { mbr: "BOOT/boot_hybrid.img", eltorito: "/boot/grub/i386-pc/eltorito.img" } : null;
 	const iso = { out: "X.iso", volumeId: volumeId(ROOT_ID), epoch: EPOCH, files: [], esp: "BOOT/esp.img", bios };
@@ -137,6 +139,7 @@ function describePlan(build: Build): string {
 		["dracut", short(dracutArgs(initrd.plan(build), "KERNEL"))],
 		["kernel line", line.join("\n  ")],
 		["mksquashfs", short(mksquashfsArgs("ROOT", "rootfs.squashfs", EPOCH))],
+		["veritysetup", short(verityArgs("rootfs.squashfs", 4711 * 4096, IMAGE.verity.salt, "root.hash"))],
 		["signed chain", short([base.secureBoot[profile.arch].shim, base.secureBoot[profile.arch].grub])],
 		["grub.cfg on the ISO", grubConfig(menuOf(build), line, ROOT_ID).trimEnd().replaceAll("\n", "\n  ")],
 		["grub.cfg in the EFI system partition", espConfig(ROOT_ID).trimEnd().replaceAll("\n", "\n  ")],

@@ -1,5 +1,5 @@
-import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, copyFile, mkdir, readdir, readFile, utimes, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { kernelOf } from "../archive/packages.ts";
@@ -44,17 +44,18 @@ export const initrd: Stage<z.infer<typeof options>> = {
 	options,
 	inputs: ["bootstrap"],
 	plan: ({ base, profile, archiveEpoch }) => ({
-		modules: ["dmsquash-live", ...(profile.fips ? (base.fips?.dracutModules ?? []) : [])],
+		modules: ["dmsquash-live", "slipway-root", ...(profile.fips ? (base.fips?.dracutModules ?? []) : [])],
 		drivers: [...DRIVERS, ...(profile.arch === "amd64" ? PC_DRIVERS : [])].filter(
 			(driver) => !kernelOf(base, profile).lacks.includes(driver),
 		),
 		epoch: archiveEpoch,
 	}),
-	sources: () => codeOf(import.meta.filename),
+	sources: () => [...codeOf(import.meta.filename), MODULE],
 	space: () => 1_000_000_000,
 	async run({ options: o, inputs, out, work, run }) {
 		const root = join(work, "root");
 		await unpackOwnTar(run, join(inputs.bootstrap!, "root.tar"), root);
+		await addModule(root, o.epoch);
 		const version = await kernelVersion(root);
 		const errors: string[] = [];
 		await chroot(run, root, dracutArgs(o, version), {
@@ -71,6 +72,20 @@ export const initrd: Stage<z.infer<typeof options>> = {
 		await writeFile(join(out, "kernel.json"), `${JSON.stringify({ version })}\n`);
 	},
 };
+
+/** The project's own dracut module: opens the root image through dm-verity. */
+const MODULE = join(import.meta.dirname, "dracut/91slipway-root");
+
+/** Rights and times do not depend on the checkout, since they end up in the initrd. */
+async function addModule(root: string, epoch: number): Promise<void> {
+	const folder = join(root, "usr/lib/dracut/modules.d", basename(MODULE));
+	await mkdir(folder);
+	for (const name of await readdir(MODULE)) {
+		await copyFile(join(MODULE, name), join(folder, name));
+		await chmod(join(folder, name), 0o755);
+		await utimes(join(folder, name), epoch, epoch);
+	}
+}
 
 /** A line in which dracut tells of an error that its exit code does not. */
 export function isDracutFault(line: string): boolean {

@@ -14,7 +14,7 @@ import { readContentRecord } from "./content-record.ts";
 import { localContentBytes } from "./content-size.ts";
 import { checkContent, checkStructure, type GatedFile } from "./iso-gate.ts";
 import { rootMark, volumeId } from "./kernel-line.ts";
-import { readRootId } from "./root.ts";
+import { readRootImage } from "./root.ts";
 
 const options = z.strictObject({
 	product: z.string(),
@@ -58,7 +58,7 @@ export const iso: Stage<Options> = {
 	sources: () => codeOf(import.meta.filename),
 	space: (build) => 1_000_000_000 + localContentBytes(build),
 	async run({ build, options: o, inputs, out, work, run, progress }) {
-		const rootId = await readRootId(inputs.root!);
+		const { rootId } = await readRootImage(inputs.root!);
 		const content = await readContentRecord(inputs.content!);
 		const { signer, signatures } = recordingSigner(build.signer);
 		const system = await systemFiles(o, inputs);

@@ -1,4 +1,5 @@
 import type { Profile } from "../profile/schema.ts";
+import type { RootImage } from "./root.ts";
 
 /** Label of the medium: at most 32 of A-Z, 0-9 and _; it names the root image, not the content. */
 export function volumeId(rootId: string): string {
@@ -10,19 +11,21 @@ export function rootMark(rootId: string): string {
 	return `/.disk/root-${rootId.slice(0, 12)}`;
 }
 
-/** What the kernel is told on every menu entry, consoles excepted. */
-export function kernelLine(profile: Profile, rootId: string): string[] {
+/** What the kernel is told on every menu entry, consoles excepted. `slipway.…` is read by the dracut module and the agent. */
+export function kernelLine(profile: Profile, { rootId, verity }: RootImage): string[] {
 	return [
-		`root=live:CDLABEL=${volumeId(rootId)}`,
+		// The device that the dracut module opens. With rd.live.dir and the like dmsquash-live would look for a file instead.
+		"root=live:/dev/mapper/slipway-root",
 		"rd.live.image",
-		"rd.live.dir=live",
-		"rd.live.squashimg=rootfs.squashfs",
 		"rd.live.overlay.overlayfs=1",
-		// dracut ends without a word a person could use when less memory than that is left; the agent says what is missing.
-		...(profile.root === "ram" ? ["rd.live.ram=1", "rd.minmem=512"] : []),
+		`slipway.root=${rootId}`,
+		`slipway.verity=${verity.blocks}:${verity.hash}:${verity.salt}`,
+		// With less memory left over than rd.minmem the initrd stops; from there on the agent says what is missing.
+		...(profile.root === "ram" ? ["slipway.ram=1", "rd.minmem=512"] : []),
 		// A box at a site gives no shell to whoever stands in front of it.
 		"rd.shell=0",
-		`slipway.root=${rootId}`,
+		// What a panic says, that of a damaged root image above all, can be read for a minute.
+		"panic=60",
 		...(profile.fips ? ["fips=1"] : []),
 		...profile.kernel.arguments,
 	];

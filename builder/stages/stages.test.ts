@@ -8,6 +8,7 @@ import type { Build } from "../plan/build.ts";
 import type { StageContext } from "../plan/stage.ts";
 import type { Profile } from "../profile/schema.ts";
 import { run } from "../tools/run.ts";
+import { appendHashTree } from "../tools/veritysetup.ts";
 import { bundleAgent } from "./agent.ts";
 import { checkMemory } from "./boot.ts";
 import { isDracutFault } from "./initrd.ts";
@@ -81,11 +82,36 @@ test("the label and the mark carry the root image's id in a form that ISO 9660 a
 	expect(volumeId(id)).toMatch(/^[A-Z0-9_]{1,32}$/);
 	expect(rootMark(id)).toBe("/.disk/root-0123456789ab");
 	const profile = { fips: true, kernel: { arguments: ["audit=1"] } } as never;
-	expect(kernelLine(profile, id)).toEqual(
-		expect.arrayContaining([`root=live:CDLABEL=${volumeId(id)}`, "fips=1", "audit=1"]),
+	const image = { rootId: id, verity: { blocks: 12, hash: "ab".repeat(32), salt: "cd".repeat(32) } };
+	const verity = `slipway.verity=12:${image.verity.hash}:${image.verity.salt}`;
+	expect(kernelLine(profile, image)).toEqual(
+		expect.arrayContaining(["root=live:/dev/mapper/slipway-root", verity, "panic=60", "fips=1", "audit=1"]),
 	);
-	expect(kernelLine(profile, id).join(" ")).not.toContain("rd.live.ram");
-	expect(kernelLine({ ...(profile as Profile), root: "ram" }, id)).toContain("rd.live.ram=1");
+	// dmsquash-live would take the file that these name, in place of the mapping.
+	expect(kernelLine(profile, image).join(" ")).not.toMatch(/rd\.live\.(dir|squashimg|ram)|slipway\.ram/);
+	expect(kernelLine({ ...(profile as Profile), root: "ram" }, image)).toContain("slipway.ram=1");
+});
+
+test("the hash tree stands behind the data, gives the same bytes each time, and finds one wrong bit", async () => {
+	const dir = await scratch();
+	const salt = "5a".repeat(32);
+	const data = Buffer.alloc(200 * 4096, "slipway");
+	const make = async (name: string) => {
+		const file = join(dir, name);
+		await writeFile(file, data);
+		return { file, verity: await appendHashTree(run, file, data.length, salt, dir) };
+	};
+	const [one, two] = [await make("one"), await make("two")];
+	expect(two.verity).toEqual(one.verity);
+	expect(one.verity).toMatchObject({ blocks: 200, salt, hash: expect.stringMatching(/^[0-9a-f]{64}$/) });
+	const bytes = await readFile(one.file);
+	expect(bytes.equals(await readFile(two.file))).toBe(true);
+	expect(bytes.subarray(0, data.length).equals(data)).toBe(true);
+	const verify = ["verify", "--hash-offset", String(data.length), one.file, one.file, one.verity.hash];
+	await run("veritysetup", verify);
+	bytes[100 * 4096]! ^= 1;
+	await writeFile(one.file, bytes);
+	await expect(run("veritysetup", verify)).rejects.toMatchObject({ code: "E_TOOL_FAILED" });
 });
 
 test("a root in memory needs a machine that the profile asks for", () => {

@@ -1,7 +1,8 @@
 import { readdir, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { makeBox, stub } from "../support/box.ts";
+import { rootImage } from "../../agent/preflight/root-image.ts";
+import { makeBox, ROOT_ID, stub } from "../support/box.ts";
 
 /** The box's scripts `prepare` and `failure` with made-up disks: what mounts where, what is refused, what is told. Needs root. */
 
@@ -70,7 +71,32 @@ test("prepare touches nothing in the agent's folder, whatever lies there", async
 	expect(await box.read("dev/target")).toBe("as it was\n");
 	expect((await stat(join(box.folder, "dev/target"))).mode & 0o777).toBe(0o600);
 	expect(await readdir(agents)).toEqual(before);
-	expect((await readdir(join(box.folder, "run/slipway-boot"))).sort()).toEqual(["failure", "medium"]);
+	expect((await readdir(join(box.folder, "run/slipway-boot"))).sort()).toEqual(["failure", "medium", "start"]);
+});
+
+test("prepare notes how the box was started, in lines that the agent takes", async () => {
+	const box = await makeBox();
+	const hash = "ab".repeat(32);
+	const table = `0 96 verity 1 7:0 7:0 4096 4096 12 13 sha256 ${hash} ${hash} 1 panic_on_corruption`;
+	await stub(
+		box.folder,
+		"dmsetup",
+		`case $* in "table slipway-root") echo "${table}" ;; *) echo "0 96 verity V" ;; esac`,
+	);
+	await stub(
+		box.folder,
+		"findmnt",
+		"case $* in *' /') echo rw,lowerdir=/run/rootfsbase ;; *) echo /dev/mapper/slipway-root ;; esac",
+	);
+	await stub(box.folder, "od", "echo '   1'");
+	expect(await box.run("prepare")).toBe(0);
+	const look = (verity: string) =>
+		rootImage(join(box.folder, "run/slipway-boot"), { rootId: ROOT_ID, checkMedium: false, verity });
+	expect(await look(`12:${hash}:${hash}`)).toEqual({
+		status: { secureBoot: true, root: "integrity-checked" },
+		faults: [],
+	});
+	expect((await look(`13:${hash}:${hash}`)).faults).toMatchObject([{ code: "E_ROOT_IMAGE" }]);
 });
 
 test("an agent that ended is spoken for, on console and in the status; one that said why it cannot start is not spoken over", async () => {

@@ -196,7 +196,10 @@ test("the FIPS appliance boots by UEFI from CD with Secure Boot, verifies its bu
 			"nginx -v",
 		]),
 	);
-	expect(report.status).toMatchObject({ stage: "ready", developmentKey: true, store: { kind: "persistent" } });
+	expect(report.status).toMatchObject({
+		...{ stage: "ready", developmentKey: true, store: { kind: "persistent" } },
+		boot: { secureBoot: true, root: "integrity-checked" },
+	});
 	expect(JSON.parse(await readFile(join(vertex.folder, `${vertex.name}.boot-report.json`), "utf8"))).toEqual(report);
 	const serial = await readFile(join(vertex.folder, `${vertex.name}.boot-serial.log`), "latin1");
 	expect(serial).toContain("development key");
@@ -216,6 +219,7 @@ test("the other appliance boots by BIOS from a stick, and serves in place; the s
 	);
 	expect(report.status).toMatchObject({
 		...{ stage: "ready", fips: { required: false }, store: { kind: "ephemeral" }, servedFrom: "medium" },
+		boot: { secureBoot: false, root: "integrity-checked" },
 	});
 });
 
