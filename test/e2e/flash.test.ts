@@ -117,6 +117,28 @@ test("refuses the disk of this machine whatever is insisted on", async () => {
 	expect(exitCode).toBe(2);
 });
 
+test("asks on a terminal for the name of the disk, and writes for no other answer", async () => {
+	const { device } = await disk(40 * MIB);
+	const name = basename(device);
+	const ask = (answer: string) => {
+		const command = `${SLIPWAY} flash ${iso} ${device} --yes-really`;
+		return run("script", ["--quiet", "--return", "--command", command, "/dev/null"], {
+			input: `${answer}\n`,
+			accept: [0, 5],
+			timeout: 600_000,
+		});
+	};
+	const before = await readFile(device);
+	for (const answer of ["yes", "", `${name}0`]) {
+		const { exitCode, stdout } = await ask(answer);
+		expect(stdout).toMatch(/EVERYTHING on loop\d+ will be lost[\s\S]*E_INTERRUPTED: .*Nothing was written/);
+		expect(exitCode).toBe(5);
+		expect((await readFile(device)).equals(before)).toBe(true);
+	}
+	expect(await ask(name)).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("read back and compared") });
+	expect((await readFile(device)).subarray(0, bytes.length).equals(bytes)).toBe(true);
+});
+
 test("an ISO that is none, is cut off, or is not what lies beside it says, is refused before a byte is written", async () => {
 	const { device } = await disk(40 * MIB);
 	const signer = testSigner();
