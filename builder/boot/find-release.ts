@@ -11,14 +11,22 @@ export interface BuiltRelease {
 	readonly manifest: Manifest;
 }
 
-/** The newest release of a profile (on one base, if named) under `dist/`. Errors: E_USAGE when there is none. */
-export async function findRelease(distDir: string, profile: string, base: string | undefined): Promise<BuiltRelease> {
+/** The newest release under `dist/`, of one profile and on one base where they are named. Errors: E_USAGE when there is none. */
+export async function findRelease(
+	distDir: string,
+	profile: string | undefined,
+	base: string | undefined,
+): Promise<BuiltRelease> {
 	const found: (BuiltRelease & { time: number })[] = [];
 	for (const name of await readdir(distDir).catch(() => [])) {
 		const folder = join(distDir, name);
 		const text = await readFile(join(folder, `${name}.manifest.json`), "utf8").catch(() => undefined);
 		const manifest = text === undefined ? undefined : manifestSchema.safeParse(JSON.parse(text)).data;
-		if (manifest === undefined || manifest.profile !== profile || (base ?? manifest.base.name) !== manifest.base.name)
+		if (
+			manifest === undefined ||
+			(profile ?? manifest.profile) !== manifest.profile ||
+			(base ?? manifest.base.name) !== manifest.base.name
+		)
 			continue;
 		const iso = join(folder, `${name}.iso`);
 		const time = await stat(iso).then(
@@ -31,9 +39,9 @@ export async function findRelease(distDir: string, profile: string, base: string
 	if (newest !== undefined) return newest;
 	throw new SlipwayError(
 		"E_USAGE",
-		`There is no ISO of ${profile}${base === undefined ? "" : ` on ${base}`} in ${distDir}.`,
+		`There is no ISO of ${profile ?? "any profile"}${base === undefined ? "" : ` on ${base}`} in ${distDir}.`,
 		{
-			next: `Build it first: make iso PROFILE=${profile}${base === undefined ? "" : ` BASE=${base}`}`,
+			next: `Build it first: make iso PROFILE=${profile ?? "NAME"}${base === undefined ? "" : ` BASE=${base}`}`,
 		},
 	);
 }

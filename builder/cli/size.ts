@@ -13,7 +13,7 @@ export function registerSize(program: Command): void {
 	const size = program
 		.command("size")
 		.description("Show where an ISO's bytes went, as a table and as a tree map (X.size.svg)")
-		.argument("<iso>", "an ISO, or the name of a profile: its newest ISO")
+		.argument("[iso]", "an ISO, or the name of a profile: its newest ISO; default: the newest of all")
 		.addOption(
 			new Option("--base <name>", "of a profile, the ISO on this base; default: the newest on any").env("BASE"),
 		)

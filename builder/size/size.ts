@@ -18,7 +18,7 @@ import { treeMap } from "./tree-map.ts";
  * it works on any. Errors: E_USAGE (no such ISO), E_ISO, E_TRUNCATED, those of isoParts().
  */
 export async function size(context: CommandContext, o: SizeOptions, [what]: string[]): Promise<void> {
-	const iso = await isoOf(context.root, what!, o.base);
+	const iso = await isoOf(context.root, what, o.base);
 	const file = await openRegular(iso);
 	const parts = await readVolumeSize(file, basename(iso))
 		.then(() => isoParts(run, iso, file))
@@ -41,8 +41,9 @@ export async function size(context: CommandContext, o: SizeOptions, [what]: stri
 	);
 }
 
-/** The ISO of that path, or the newest one of a profile. */
-async function isoOf(root: string, what: string, base: string | undefined): Promise<string> {
+/** The ISO of that path, or the newest one of a profile, or of all. */
+async function isoOf(root: string, what: string | undefined, base: string | undefined): Promise<string> {
+	if (what === undefined) return (await findRelease(join(root, "dist"), undefined, base)).iso;
 	const isFile = (await stat(what).catch(() => undefined))?.isFile() === true;
 	if (isFile && !/\.ya?ml$/.test(what)) return resolve(what);
 	if (what.endsWith(".iso")) throw new SlipwayError("E_ISO", `There is no file ${what}.`);
