@@ -61,7 +61,8 @@ ${keyTable(profileSchema)}
 ## Hardware
 
 \`profiles/hardware/NAME.yaml\`: a kind of machine, named by a profile's \`hardware\`. \`kernel\`, \`firmware\`, \`console\` and \`requirements\` are
-those of a profile, and what a profile says itself goes over the set's: single values take their place, lists are joined. A device class of \`firmware\`
+those of a profile. The set lies over what the profile that names it extends, and under what that profile says itself: single values take
+each other's place, lists are joined. A device class of \`firmware\`
 stands for packages of the base, so a machine's image holds the firmware of its devices and no other; \`./slipway plan\` shows what each class
 costs. A lamp in \`leds\` is driven by the agent: it is on or blinks in the stages that are named and is off in all others, and when the agent
 ends it shows what \`failed\` shows. One that the machine lacks is a warning in the status (\`W_LED\`). \`tested\` lists what has really been booted.

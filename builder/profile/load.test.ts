@@ -212,7 +212,7 @@ test("BASE overrides the profile's base, and a wrong one is not blamed on the fi
 
 const MACHINE = `apiVersion: slipway/v1\nkind: Hardware\ntitle: A box\narch: [amd64]\ntested: false\n`;
 
-test("a hardware set lies below the profile: single values give way, lists are joined, the base gains its component", async () => {
+test("a hardware set lies between what a profile extends and what it says itself, and the base gains its component", async () => {
 	await mkdir(path.join(root, "profiles/hardware"));
 	await put(
 		"profiles/hardware/box.yaml",
@@ -223,9 +223,10 @@ requirements: {memoryMiB: 4096, disks: {count: 2, sizeMiB: 8000}, nics: 2, cpuFl
 leds: {ready: {led: "box:green:1", on: [ready]}}
 `,
 	);
+	await put("profiles/parts/p.yaml", `${HEAD}hardware: other\nrequirements: {memoryMiB: 512, tpm: true}\n`);
 	await put(
 		"profiles/x.yaml",
-		`${FULL}hardware: box\nkernel: {arguments: [b=2]}\nfirmware: [cpu]\nconsole: {baud: 115200}\nrequirements: {disks: {count: 1}, cpuFlags: [avx]}\n`,
+		`${FULL}extends: [parts/p.yaml]\nhardware: box\nkernel: {arguments: [b=2]}\nfirmware: [cpu]\nconsole: {baud: 115200}\nrequirements: {disks: {count: 1}, cpuFlags: [avx]}\n`,
 	);
 	const { profile, base: found, hardware, files, origin } = await loadProfile(root, "x");
 	expect(profile).toMatchObject({
@@ -234,12 +235,19 @@ leds: {ready: {led: "box:green:1", on: [ready]}}
 		firmware: ["nic", "cpu"],
 		console: { serial: "ttyS1", baud: 115200 },
 		requirements: {
-			...{ cores: 1, memoryMiB: 4096, disks: { count: 1, sizeMiB: 8000 }, nics: 2, cpuFlags: ["aes", "avx"] },
+			...{
+				cores: 1,
+				memoryMiB: 4096,
+				tpm: true,
+				disks: { count: 1, sizeMiB: 8000 },
+				nics: 2,
+				cpuFlags: ["aes", "avx"],
+			},
 		},
 		leds: { ready: { led: "box:green:1", on: ["ready"], blink: [] } },
 	});
 	expect([found.components, hardware?.tested]).toEqual([["main", "extra"], false]);
-	expect(files.map((file) => path.basename(file))).toEqual(["box.yaml", "x.yaml"]);
+	expect(files.map((file) => path.basename(file))).toEqual(["box.yaml", "p.yaml", "x.yaml"]);
 	expect(origin.get("firmware.nic")).toMatchObject({ line: 7, col: 12 });
 	await put("profiles/x.yaml", FULL);
 	const plain = await loadProfile(root, "x");

@@ -38,7 +38,7 @@ export async function resolve(
 ): Promise<ResolvedProfile> {
 	const errors = [...found];
 	const hardware = await hardwareLayer(root, layers, errors);
-	const merged = mergeLayers(hardware === undefined ? layers : [hardware.layer, ...layers]);
+	const merged = mergeLayers(hardware?.layers ?? layers);
 	const { values, origin } = merged;
 	const top = { file: displayPath(file), line: 1, col: 1 };
 	// What a faulty file says wrongly, or a file that is not there would have said, is not also missing.
@@ -83,7 +83,10 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 	return typeof value === "object" && value !== null;
 }
 
-/** The set that the layers name, as the lowest layer of all. Its faults, and that it is not there, go to `errors`. */
+/**
+ * The set that the layers name, and the layers with it: over what the profile that names it extends, under what that profile says
+ * itself. Its faults, and that it is not there, go to `errors`.
+ */
 async function hardwareLayer(root: string, layers: readonly Yaml<ProfileFile>[], errors: SlipwayError[]) {
 	const { values, origin } = mergeLayers(layers);
 	if (values.hardware === undefined) return undefined;
@@ -92,7 +95,10 @@ async function hardwareLayer(root: string, layers: readonly Yaml<ProfileFile>[],
 		errors.push(...yaml.errors);
 		const { kernel, firmware, console, requirements } = yaml.value ?? {};
 		const value = { kernel, firmware, console, requirements } as ProfileFile;
-		return { file: yaml.file, value: yaml.value, layer: { ...yaml, value, plain: value } };
+		const named = layers.findLastIndex(
+			({ value, plain }) => (value ?? (plain as Partial<ProfileFile> | null | undefined))?.hardware !== undefined,
+		);
+		return { ...yaml, layers: layers.toSpliced(named, 0, { ...yaml, value, plain: value }) };
 	} catch (error) {
 		if (!(error instanceof SlipwayError)) throw error;
 		errors.push(error);

@@ -53,7 +53,9 @@ export const profileSchema = z.strictObject({
 		),
 	hardware: name
 		.optional()
-		.describe("Kind of machine: a file in profiles/hardware/; this profile's own keys go over it"),
+		.describe(
+			"Kind of machine: a file in profiles/hardware/. It lies over what this profile extends, and under what it says itself",
+		),
 	...machineKeys,
 	network: z
 		.strictObject({
