@@ -2,10 +2,18 @@ import type { FileHandle } from "node:fs/promises";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { Run } from "../tools/run.ts";
 import { type Extent, isoExtents, reportBoot } from "../tools/xorriso.ts";
+import { initrdParts } from "./initrd.ts";
+import type { Stretch } from "./metadata.ts";
 import { type Part, sumOf } from "./part.ts";
 import { rootImageParts } from "./root-image.ts";
 
 const EFI_SYSTEM = "28732ac11ff8d211ba4b00a0c93ec93b";
+
+/** Parts whose own parts can be told. */
+const LOOK_INTO: Readonly<Record<string, (at: Stretch, name: string) => Promise<Part>>> = {
+	"Root image": rootImageParts,
+	Initrd: initrdParts,
+};
 
 /** A file of an ISO, or its EFI system partition, with the bytes that it has for itself. */
 interface Piece {
@@ -25,7 +33,8 @@ export async function isoParts(run: Run, iso: string, file: { fd: FileHandle; si
 	for (const piece of pieces) {
 		const [group, name] = placeOf(piece.path);
 		const stretch = { fd: file.fd, start: piece.start, size: piece.bytes };
-		const part = group === "Root image" && piece.whole ? await rootImageParts(stretch) : { name, bytes: piece.bytes };
+		const look = piece.whole ? LOOK_INTO[group] : undefined;
+		const part = look === undefined ? { name, bytes: piece.bytes } : await look(stretch, name);
 		groups.set(group, [...(groups.get(group) ?? []), part]);
 	}
 	const parts = [...groups].map(([name, inside]) =>

@@ -19,6 +19,11 @@ export class PartTree {
 	#own = 0;
 	readonly #parts = new Map<string, PartTree>();
 
+	/** Of all that was added. */
+	get bytes(): number {
+		return [...this.#parts.values()].reduce((sum, part) => sum + part.bytes, this.#own);
+	}
+
 	add([name, ...rest]: readonly string[], bytes: number): void {
 		if (name === undefined) {
 			this.#own += bytes;

@@ -1,5 +1,6 @@
 import { readExactly } from "../../bundle/read.ts";
 import { damaged, type Stretch } from "./metadata.ts";
+import { moduleKind } from "./module-kind.ts";
 import { type Part, PartTree, sumOf } from "./part.ts";
 import { openSquashfs, type Squashfs } from "./squashfs.ts";
 import { storedBytes } from "./stored.ts";
@@ -39,9 +40,8 @@ function placeOf(path: string, owner: string | undefined): string[] {
 	if (path === "usr/lib/slipway/node") return ["Node.js"];
 	if (owner !== undefined) {
 		if (path.startsWith("usr/lib/firmware/")) return ["Firmware", owner];
-		const [, folder, driver] = /^usr\/lib\/modules\/[^/]+\/kernel\/([^/]+)\/([^/]+)\//.exec(path) ?? [];
-		if (folder === undefined) return ["Packages", owner];
-		return ["Packages", owner, folder === "drivers" ? `${driver} (drivers)` : folder];
+		const kind = moduleKind(path);
+		return ["Packages", owner, ...(kind === undefined ? [] : [kind])];
 	}
 	if (/(^|\/)slipway([/.@-]|$)|\/[0-9]+-slipway/.test(path)) return ["Agent"];
 	if (path.startsWith("var/lib/dpkg/")) return [UNOWNED, "dpkg's database"];

@@ -33,7 +33,7 @@ export async function size(context: CommandContext, o: SizeOptions, [what]: stri
 			[
 				displayPath(iso),
 				...sizeTable(parts, o.all === true),
-				"Files of the root image are counted as they are stored; ends of files share blocks, and their share is an estimate.",
+				"Sums are exact. In the root image, ends of files share blocks, and in the initrd all files do: their shares are estimates.",
 				`Tree map: ${displayPath(svg)}`,
 				"",
 			].join("\n"),

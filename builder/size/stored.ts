@@ -29,7 +29,7 @@ export function storedBytes({ files, fragments }: Squashfs): Map<string, number>
 }
 
 /** Divides whole bytes by weight; the shares add up to the total. */
-function shareOut(total: number, weights: readonly number[]): number[] {
+export function shareOut(total: number, weights: readonly number[]): number[] {
 	const whole = weights.reduce((sum, weight) => sum + weight, 0);
 	let [given, weight] = [0, 0];
 	return weights.map((one) => {

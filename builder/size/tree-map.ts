@@ -69,7 +69,10 @@ function draw(part: Part, box: Box, { path, kind, total }: Place, n: number): st
 	const colour = framed ? pale(own) : fill(own, n);
 	const rect = `<rect ${area(box)} rx="${framed ? 4 : 2}" fill="${colour}"/>`;
 	if (!framed) return [`<g>${title}${rect}${label(part, share, box, ink(own))}</g>`];
-	const head = `<text x="${round(box.x + 7)}" y="${round(box.y + header - 6)}" font-weight="600" fill="#222">${escaped(cut(`${part.name} · ${share}`, box.width - 14))}</text>`;
+	const wide = box.width - 14;
+	const heading = [`${part.name} · ${share}`, `${part.name} · ${formatBytes(part.bytes)}`, part.name];
+	const text = heading.find((one) => cut(one, wide) === one) ?? cut(part.name, wide);
+	const head = `<text x="${round(box.x + 7)}" y="${round(box.y + header - 6)}" font-weight="600" fill="#222">${escaped(text)}</text>`;
 	const room = { x: box.x + 4, y: box.y + header, width: box.width - 8, height: box.height - header - 4 };
 	return [`<g>${title}${rect}${head}`, ...inside(part.parts!, room, { path: names, kind: own, total }), "</g>"];
 }
