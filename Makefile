@@ -22,7 +22,8 @@ COMMON = $(if $(JSON),--json)
 
 iso: need-profile ## Build the ISO of PROFILE into dist/ (BASE=, MIRROR=, PRO_TOKEN_FILE=, SIGNING_KEY=, INPUTS=, REFRESH=1, TRACE=1)
 	@scripts/bootstrap
-	@needs=$$($(SLIPWAY) validate --for-build $(call quote,$(PROFILE))) && scripts/setup $${needs##*: }
+	@needs=$$($(SLIPWAY) validate --for-build $(call quote,$(PROFILE))) && needs=$${needs##*: } && \
+		scripts/setup $$needs && case $$needs in *foreign | *emulated) scripts/bootstrap foreign ;; esac
 	@$(AS_ROOT) $(SLIPWAY) build $(call quote,$(PROFILE)) $(COMMON) $(if $(INPUTS),--inputs $(call quote,$(INPUTS))) $(if $(REFRESH),--refresh) $(if $(TRACE),--trace)
 
 bundle: ## Build one content bundle (BUNDLE=profiles/bundles/core.yaml)

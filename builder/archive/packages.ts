@@ -31,6 +31,11 @@ export function proPackages(base: Base, profile: Profile): string[] {
 	return unique([kernelOf(base, profile).package, ...base.fips.packages]);
 }
 
+/** What makes a root of the host's architecture one in which packages and an initrd for another can be made, sorted. */
+export function workshopPackages(base: Base): string[] {
+	return unique([...base.packages, "mmdebstrap", "passwd"]);
+}
+
 /** Packages whose files the boot stage takes; they are fetched and unpacked, never installed. */
 export function bootPackages(base: Base, arch: Arch): string[] {
 	return unique([...(base.secureBoot[arch]?.packages ?? []), ...(base.grub[arch] ?? [])]);

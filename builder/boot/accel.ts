@@ -1,5 +1,6 @@
 import { access, constants, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { hostArch } from "../tools/host-arch.ts";
 import { qemuProgram } from "../tools/qemu.ts";
 import type { Run } from "../tools/run.ts";
 
@@ -15,7 +16,7 @@ export async function probeAccel(
 	kernel: string,
 	work: string,
 ): Promise<{ accel: "kvm" | "tcg"; why: string }> {
-	const native = arch === (process.arch === "arm64" ? "arm64" : "amd64");
+	const native = arch === hostArch();
 	if (!native) return { accel: "tcg", why: `this host is not ${arch}` };
 	if (
 		!(await access("/dev/kvm", constants.R_OK | constants.W_OK).then(

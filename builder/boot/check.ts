@@ -11,6 +11,7 @@ import { loadTrust } from "../../bundle/trust.ts";
 import { verifyBundle } from "../../bundle/verify.ts";
 import type { Manifest } from "../release/manifest.ts";
 import { chroot } from "../tools/chroot.ts";
+import { hostArch } from "../tools/host-arch.ts";
 import type { Run } from "../tools/run.ts";
 import { copyToFolder } from "../tools/skopeo.ts";
 import { unpackImage } from "./image-root.ts";
@@ -144,7 +145,7 @@ async function blobCheck(folder: string, bytes: Buffer, mediaType: string, index
 
 /** `nginx -v` from the pulled image's own root: what arrived is a whole program, not only the right bytes. */
 async function programCheck(o: CheckRequest, pulled: string, ref: string): Promise<Check[]> {
-	if (!NGINX.test(ref) || o.manifest.arch !== (process.arch === "arm64" ? "arm64" : "amd64")) return [];
+	if (!NGINX.test(ref) || o.manifest.arch !== hostArch()) return [];
 	const root = join(o.work, "root");
 	await unpackImage(pulled, o.work, root);
 	const program = await findNginx(root);

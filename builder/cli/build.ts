@@ -2,6 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { openMonitor } from "../monitor/monitor.ts";
+import { checkForeign } from "../plan/foreign.ts";
 import { planBuild } from "../plan/plan.ts";
 import { checkProfile, checkToken, prepareBuild } from "../plan/prepare.ts";
 import { publish } from "../plan/publish.ts";
@@ -35,6 +36,7 @@ async function buildProfile(
 	const request = { root, profile, ...options, env: process.env };
 	const checked = await step("check the profile", () => checkProfile(request));
 	await checkToken(checked, process.env);
+	await checkForeign(root, checked);
 	const known =
 		options.refresh === true
 			? undefined

@@ -13,6 +13,7 @@ import { loadBase } from "../profile/base.ts";
 import { loadProfile } from "../profile/load.ts";
 import type { Base } from "../profile/schema.ts";
 import { openSigner } from "../signing/open-signer.ts";
+import { hostArch } from "../tools/host-arch.ts";
 import { run as plainRun, type Run } from "../tools/run.ts";
 import { displayPath } from "../yaml/load.ts";
 import type { CommandContext } from "./command.ts";
@@ -114,7 +115,7 @@ async function targetOf(root: string, options: Options): Promise<Target> {
 		const message = "--fips needs a base: only some have a FIPS provider, and not each is certified.";
 		throw new SlipwayError("E_USAGE", message, { next: "Name one with --base, or a profile with --profile." });
 	}
-	const host = process.arch === "arm64" ? "arm64" : "amd64";
+	const host = hostArch();
 	const base = await loadBase(root, options.base ?? "debian-13");
 	return { arch: options.arch ?? host, fips: options.fips === true, base };
 }

@@ -1,11 +1,12 @@
 import { firmwareCost, firmwareLines } from "../archive/firmware-cost.ts";
 import { heading } from "../monitor/monitor.ts";
 import type { Build } from "../plan/build.ts";
-import { planBuild } from "../plan/plan.ts";
+import { planBuild, stagesOf } from "../plan/plan.ts";
 import { type Checked, checkProfile, prepareBuild } from "../plan/prepare.ts";
 import { fipsStatement } from "../release/manifest.ts";
 import { hasDevelopmentKey } from "../signing/development-key.ts";
 import { STAGES } from "../stages/index.ts";
+import { hostArch } from "../tools/host-arch.ts";
 import { displayPath } from "../yaml/load.ts";
 import type { CommandContext } from "./command.ts";
 import type { BuildOptions } from "./program.ts";
@@ -22,7 +23,7 @@ export async function plan(
 	const keyed = options.inputs !== undefined || process.env.SIGNING_KEY || (await hasDevelopmentKey(root));
 	const build = keyed ? await prepareBuild(request, checked, { offline: true }) : undefined;
 	const missing = keyed ? "the package archive has not been asked yet" : "there is no signing key yet";
-	const stages = build === undefined ? unresolved(missing) : (await planBuild(build, STAGES)).stages;
+	const stages = build === undefined ? unresolved(checked, missing) : (await planBuild(build, STAGES)).stages;
 	const firmware = firmwareCost(checked.base, checked.profile, build?.resolve.sizes);
 	const rows = stages.map(({ name, reason, ...rest }) => ({
 		name,
@@ -55,8 +56,8 @@ export async function plan(
 	);
 }
 
-function unresolved(reason: string) {
-	return STAGES.map(({ name }) => ({ name, reason }));
+function unresolved({ profile }: Checked, reason: string) {
+	return stagesOf({ profile, hostArch: hostArch() }, STAGES).map(({ name }) => ({ name, reason }));
 }
 
 function title({ profile, base, hardware }: Checked, build: Build | undefined): string {

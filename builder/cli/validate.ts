@@ -1,4 +1,5 @@
 import { SlipwayErrors } from "../../bundle/errors.ts";
+import { setupPurposes } from "../plan/foreign.ts";
 import { type Checked, checkProfile, checkToken } from "../plan/prepare.ts";
 import { profileNames } from "../profile/load.ts";
 import type { CommandContext } from "./command.ts";
@@ -23,7 +24,13 @@ export async function validate(
 	}
 	if (errors.length > 0) throw new SlipwayErrors(errors);
 	print(
-		() => valid.map(({ profile, base }) => `${profile.name} is valid on ${base.name}\n`).join(""),
+		() =>
+			valid
+				.map(
+					(one) =>
+						`${one.profile.name} is valid on ${one.base.name}${options.forBuild === true ? `; its build needs: ${setupPurposes(one).join(" ")}` : ""}\n`,
+				)
+				.join(""),
 		() => ({ valid: valid.map(({ profile, base }) => ({ profile: profile.name, base: base.name })) }),
 	);
 }

@@ -2,6 +2,7 @@ import type { ArchiveResolve } from "../archive/answer.ts";
 import type { BundleDefinition } from "../packs/definition.ts";
 import type { Base, Profile } from "../profile/schema.ts";
 import type { Signer } from "../signing/signer.ts";
+import type { Arch } from "../tools/host-arch.ts";
 import type { BuildTrust } from "./trust.ts";
 
 /** A resolved build: everything that stages may read, gathered before the plan is made. */
@@ -12,10 +13,14 @@ export interface Build {
 	readonly cacheDir: string;
 	readonly distDir: string;
 	readonly profile: Profile;
+	/** Architecture of the machine that builds. */
+	readonly hostArch: Arch;
 	readonly base: Base;
 	readonly bundles: readonly BundleDefinition[];
 	/** The root image's package set, as first resolved. */
 	readonly resolve: ArchiveResolve;
+	/** The package set of the workshop, for an architecture other than the host's. */
+	readonly workshop: ArchiveResolve | null;
 	/** Package set of each bundle made from packages that must be used again (`build --inputs`), by the bundle's name. */
 	readonly contentPins: Readonly<Record<string, ArchiveResolve>>;
 	/** The lock file that the package sets are from. */

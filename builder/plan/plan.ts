@@ -38,7 +38,7 @@ export async function planBuild(build: Build, stages: readonly Stage[]): Promise
 	const before: BuildRecord = await readRecord(build.cacheDir, record);
 	const ids = new Map<StageName, string>();
 	const planned: PlannedStage[] = [];
-	for (const stage of stages) {
+	for (const stage of stagesOf(build, stages)) {
 		const key = await keyOf(stage, build, ids, hasher);
 		const id = sha256Of(canonicalJson({ format: CACHE_FORMAT, ...key }));
 		const cached = await cache.find(id);
@@ -54,6 +54,14 @@ export async function planBuild(build: Build, stages: readonly Stage[]): Promise
 	// Without rights to write, the next run hashes again: slower, not wrong.
 	await hasher.save().catch(() => undefined);
 	return { build, stages: planned, cache, record };
+}
+
+/** The stages that a build has, in order, reading those alone. Pure. */
+export function stagesOf(build: Pick<Build, "profile" | "hostArch">, stages: readonly Stage[]): Stage[] {
+	const left = stages.filter((stage) => stage.applies?.(build) === false).map((stage) => stage.name);
+	return stages
+		.filter(({ name }) => !left.includes(name))
+		.map((stage) => ({ ...stage, inputs: stage.inputs.filter((name) => !left.includes(name)) }));
 }
 
 async function keyOf(

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { archiveEpoch } from "../archive/answer.ts";
-import { bootPackages, proPackages, rootPackages } from "../archive/packages.ts";
+import { bootPackages, proPackages, rootPackages, workshopPackages } from "../archive/packages.ts";
 import { keptResolve, type ResolveRequest, resolveArchive } from "../archive/resolve.ts";
 import { lockedSets } from "../lock/locked-sets.ts";
 import { type BundleDefinition, loadBundleDefinition } from "../packs/definition.ts";
@@ -13,6 +13,7 @@ import { type Inputs, loadInputs } from "../release/inputs.ts";
 import { checkTools } from "../release/tools.ts";
 import { openSigner } from "../signing/open-signer.ts";
 import { loadOverlay, type OverlayManifest } from "../stages/overlay-manifest.ts";
+import { hostArch } from "../tools/host-arch.ts";
 import { run } from "../tools/run.ts";
 import { displayPath, throwAll } from "../yaml/load.ts";
 import type { Build } from "./build.ts";
@@ -150,7 +151,10 @@ export async function prepareBuild(
 				});
 	const locked = inputs === undefined ? await lockedSets(checked, refresh) : undefined;
 	const resolve = inputs?.resolve ?? locked?.root ?? (await answer(ask));
-	if (resolve === undefined) return undefined;
+	const host = hostArch();
+	const forWorkshop = { ...ask, arch: host, packages: workshopPackages(base), boot: [] };
+	const workshop = host === profile.arch ? null : (inputs?.workshop ?? (await answer(forWorkshop)));
+	if (resolve === undefined || workshop === undefined) return undefined;
 	if (!how.offline) for (const bundle of bundles) await lockTags(bundle, { cacheDir, env, signal: how.signal });
 	const signer = await openSigner({
 		root,
@@ -167,7 +171,9 @@ export async function prepareBuild(
 		profile,
 		base,
 		bundles,
+		hostArch: host,
 		resolve,
+		workshop,
 		contentPins: inputs?.content ?? locked?.content ?? {},
 		lock: locked?.file,
 		refresh,

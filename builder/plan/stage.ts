@@ -4,6 +4,7 @@ import type { Build } from "./build.ts";
 import type { Secret, SecretName } from "./secrets.ts";
 
 export const STAGE_NAMES = [
+	"workshop",
 	"bootstrap",
 	"overlay",
 	"agent",
@@ -27,7 +28,9 @@ export interface Stage<O = unknown> {
 	readonly summary: string;
 	/** Everything that changes the output, and nothing else. */
 	readonly options: z.ZodType<O>;
-	/** Earlier stages whose output `run` reads. */
+	/** Whether a build has this stage; default: every build. Pure. */
+	applies?(build: Pick<Build, "profile" | "hostArch">): boolean;
+	/** Earlier stages whose output `run` reads; one that the build does not have is left out. */
 	readonly inputs: readonly StageName[];
 	/** Derives the options from a resolved build. Pure. */
 	plan(build: Build): O;

@@ -39,6 +39,7 @@ firmware: {component: extra, classes: {nic: {packages: [fw-nic]}, cpu: {packages
 packages: []
 secureBoot: {amd64: {packages: [], shim: a, grub: b}, arm64: {packages: [], shim: a, grub: b}}
 grub: {amd64: [], arm64: []}
+foreignInstall: emulated
 fips: ${fips}
 node: {libraries: []}
 `;

@@ -220,6 +220,12 @@ export const baseSchema = z.strictObject({
 		})
 		.nullable()
 		.describe("How the base does FIPS; null: it does not"),
+	foreignInstall: z
+		.enum(["chrootless", "emulated"])
+		.default("emulated")
+		.describe(
+			"For an architecture other than the build host's: `chrootless` where the suite's maintainer scripts know DPKG_ROOT, so that they run natively; `emulated`: all of them under qemu-user, ten times slower",
+		),
 	node: z.strictObject({ libraries: z.array(packageName).describe("What the pinned Node.js needs") }),
 });
 export type Base = z.infer<typeof baseSchema>;

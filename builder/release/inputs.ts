@@ -26,6 +26,8 @@ export const inputsSchema = z.strictObject({
 	tools: z.record(z.string(), z.string()),
 	/** The root image's package set. */
 	resolve: archiveResolve,
+	/** That of the workshop, when it was built for another architecture than the host's. */
+	workshop: archiveResolve.nullable().default(null),
 	/** Package set of each bundle that is made from packages, by the bundle's name. */
 	content: z.record(z.string(), archiveResolve),
 	/** Base64, by the SHA-256 of what is signed. */

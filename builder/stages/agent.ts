@@ -7,6 +7,7 @@ import { SlipwayError } from "../../bundle/errors.ts";
 import { checkPresent } from "../archive/dpkg.ts";
 import { FileTree } from "../oci/file-tree.ts";
 import type { Build } from "../plan/build.ts";
+import { nodeProgram } from "../plan/foreign.ts";
 import type { Stage } from "../plan/stage.ts";
 import { codeOf } from "./code.ts";
 import { ledsDropIn } from "./leds.ts";
@@ -55,7 +56,7 @@ export const agent: Stage<Options> = {
 		const config = await recordProvider(o.config, join(inputs.bootstrap!, "packages.json"));
 		const script = join(work, "agent.mjs");
 		await bundleAgent(join(build.root, "agent/cli.ts"), script);
-		const node = join(build.root, `.tools/node_modules/node-linux-${o.nodeArch}/bin/node`);
+		const node = nodeProgram(build.root, build.profile.arch, build.hostArch);
 		const tree = new FileTree();
 		const program = async (file: string, mode: number) => {
 			const { size } = await stat(file).catch((cause) => {

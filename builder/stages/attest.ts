@@ -103,7 +103,7 @@ async function inputsOf(
 	content: ContentRecord,
 	signatures: Record<string, string>,
 ): Promise<Inputs> {
-	const { profile, base, version, epoch, signer, resolve } = build;
+	const { profile, base, version, epoch, signer, resolve, workshop } = build;
 	return {
 		format: 1,
 		profile: profile.name,
@@ -114,6 +114,7 @@ async function inputsOf(
 		development: signer.development,
 		tools: await toolVersions(run),
 		resolve,
+		workshop,
 		content: content.archives,
 		signatures: Object.fromEntries(Object.entries(signatures).sort(([a], [b]) => (a < b ? -1 : 1))),
 	};

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { Stage } from "../plan/stage.ts";
+import { emulatorFor } from "../tools/emulator.ts";
 import { fatImage } from "../tools/fat.ts";
 import { eltoritoImage } from "../tools/grub.ts";
 import type { Run } from "../tools/run.ts";
@@ -106,7 +107,7 @@ async function makeBios(run: Run, root: string, packages: string, rootId: string
 	for (const name of await readdir(modules)) await copyFile(join(modules, name), join(scratch, "i386-pc", name));
 	await copyFile(join(packages, "usr/bin/grub-mkimage"), join(root, "usr/bin/grub-mkimage"));
 	await put(join(scratch, "early.cfg"), earlyConfig(rootId));
-	await eltoritoImage(run, root, "/grub/i386-pc", "/grub/early.cfg", "/grub/eltorito.img");
+	await eltoritoImage(run, root, "/grub/i386-pc", "/grub/early.cfg", "/grub/eltorito.img", await emulatorFor("amd64"));
 	const target = join(out, "tree/boot/grub/i386-pc/eltorito.img");
 	await mkdir(dirname(target), { recursive: true });
 	await copyFile(join(scratch, "eltorito.img"), target);

@@ -8,7 +8,11 @@ rm -f "$root/etc/resolv.conf" "$root/etc/hostname"
 # The provider refuses to load without the check value of its own file; this also runs its self-tests once, for the log.
 if [ -n "$SLIPWAY_FIPS_MODULE" ]; then
 	mkdir -p "$root/etc/slipway"
-	chroot "$root" openssl fipsinstall -module "$SLIPWAY_FIPS_MODULE" -out /etc/slipway/fipsmodule.cnf
+	# One program, so it is emulated where it is of another architecture than the host.
+	[ -z "${SLIPWAY_EMULATOR-}" ] || cp "$SLIPWAY_EMULATOR" "$root/run/emulator"
+	chroot "$root" ${SLIPWAY_EMULATOR:+/run/emulator} /usr/bin/openssl fipsinstall -module "$SLIPWAY_FIPS_MODULE" \
+		-out /etc/slipway/fipsmodule.cnf
+	rm -f "$root/run/emulator"
 fi
 cd "$SLIPWAY_BOOT_OUT"
 # The list is of words without blanks or wildcards, checked by the schema.

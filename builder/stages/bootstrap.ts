@@ -1,19 +1,23 @@
 import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { checkInstalled, checkPresent, installedPackages } from "../archive/dpkg.ts";
 import { proPackages } from "../archive/packages.ts";
-import { pinEnv, pinLines, pinOptions } from "../archive/pins.ts";
+import { pinEnv, pinLines, pinOptions, pinsHook } from "../archive/pins.ts";
 import { aptSources, findKeyring } from "../archive/sources.ts";
 import type { Stage } from "../plan/stage.ts";
 import type { Base, Profile } from "../profile/schema.ts";
+import { emulatorOf } from "../tools/emulator.ts";
 import { type Mmdebstrap, mmdebstrap } from "../tools/mmdebstrap.ts";
 import { readFromTar } from "../tools/tar.ts";
+import { openWorkshop } from "../tools/workshop.ts";
 import { codeOf } from "./code.ts";
 
 const options = z.strictObject({
 	suite: z.string(),
+	/** `native`: for the host's own architecture; else as the base says. */
+	install: z.enum(["native", "chrootless", "emulated"]),
 	arch: z.enum(["amd64", "arm64"]),
 	sources: z.array(z.string()),
 	components: z.array(z.string()),
@@ -34,12 +38,13 @@ export const bootstrap: Stage<Options> = {
 	name: "bootstrap",
 	summary: "Install the base's packages (mmdebstrap)",
 	options,
-	inputs: [],
-	plan({ base, profile, mirror, resolve, archiveEpoch }) {
+	inputs: ["workshop"],
+	plan({ base, profile, hostArch, mirror, resolve, archiveEpoch }) {
 		const pinned = (packages: Record<string, string>) =>
 			Object.entries(packages).map(([name, version]) => `${name}=${version}`);
 		return {
 			suite: base.suite,
+			install: profile.arch === hostArch ? "native" : base.foreignInstall,
 			arch: profile.arch,
 			sources: aptSources(base, profile.arch, mirror, resolve.inRelease),
 			components: base.components,
@@ -54,17 +59,26 @@ export const bootstrap: Stage<Options> = {
 	sources: () => codeOf(import.meta.filename),
 	secrets: ["proToken"],
 	space: () => 1_500_000_000,
-	async run({ build, options: o, out, work, run, secret, progress, log }) {
+	async run({ build, options: o, inputs, out, work, run, secret, progress, log }) {
 		const tar = join(out, "root.tar");
 		const boot = join(out, "boot");
 		await mkdir(boot);
 		const token = o.pro === null ? undefined : await secret("proToken");
-		const env = { ...hookEnv(o, boot, token?.file), TMPDIR: work };
+		const env = hookEnv(o, boot, token?.file);
 		let done = 0;
 		const onLine = (line: string) => {
 			if (/^(Unpacking|Setting up) /.test(line)) progress(++done, o.include.length * 2);
 		};
-		await mmdebstrap(run, request(o, await findKeyring(build.base, build.keyring), tar), o.epoch, { env, onLine });
+		const asked = request(o, await findKeyring(build.base, build.keyring), tar);
+		if (o.install === "chrootless") {
+			const workshop = await openWorkshop(run, inputs.workshop!, work);
+			await writeFile(join(workshop.root, STAMP), "");
+			const mirrors = o.sources.flatMap((line) => /^deb (?:file|copy):(?:\/\/)?(\/\S+)/.exec(line)?.[1] ?? []);
+			const hooks = [import.meta.dirname, dirname(pinsHook)];
+			const binds = [out, ...hooks, asked.keyring, emulatorOf(o.arch), ...new Set(mirrors)];
+			const options = { env: { ...env, TMPDIR: "/var/tmp" }, onLine };
+			await mmdebstrap(workshop.run(binds), asked, o.epoch, options);
+		} else await mmdebstrap(run, asked, o.epoch, { env: { ...env, TMPDIR: work }, onLine });
 		const installed = installedPackages(await readFromTar(run, tar, "./var/lib/dpkg/status", work));
 		// With a token, packages of the restricted archive replace resolved ones, which no public archive could foretell.
 		if (o.pro === null) checkInstalled(installed, build.resolve.packages);
@@ -74,14 +88,19 @@ export const bootstrap: Stage<Options> = {
 	},
 };
 
+/** In the workshop: what is newer was written by the scripts of packages. */
+const STAMP = "var/tmp/slipway-stamp";
+const foreignHook = join(import.meta.dirname, "foreign-hook.sh");
 const hook = join(import.meta.dirname, "bootstrap-hook.sh");
 const proHook = join(import.meta.dirname, "pro-hook.sh");
 
 /** What mmdebstrap is asked for. Pure. */
 export function request(o: Options, keyring: string, target: string): Mmdebstrap {
-	const hooks = [...(o.pro !== null ? [proHook] : []), hook];
+	const foreign = o.install === "chrootless";
+	const hooks = [...(o.pro !== null ? [proHook] : []), ...(foreign ? [foreignHook] : []), hook];
 	return {
 		...o,
+		...(foreign ? { mode: "chrootless" } : {}),
 		variant: "essential",
 		keyring,
 		target,
@@ -96,6 +115,7 @@ export function hookEnv(o: Options, boot: string, tokenFile: string | undefined)
 		SLIPWAY_BOOT_OUT: boot,
 		SLIPWAY_BOOT_PACKAGES: o.boot.join(" "),
 		SLIPWAY_FIPS_MODULE: o.fipsModule ?? "",
+		...(o.install === "chrootless" ? { SLIPWAY_EMULATOR: emulatorOf(o.arch), SLIPWAY_STAMP: `/${STAMP}` } : {}),
 	};
 	if (o.pro === null) return env;
 	if (tokenFile === undefined)

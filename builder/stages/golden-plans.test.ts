@@ -1,21 +1,31 @@
 import { relative } from "node:path";
 import { expect, test } from "vitest";
-import { trustFile } from "../../bundle/appliance.ts";
+import { type LedMap, trustFile } from "../../bundle/appliance.ts";
 import type { ArchiveResolve } from "../archive/answer.ts";
-import { bootPackages, proPackages, rootPackages } from "../archive/packages.ts";
+import { bootPackages, proPackages, rootPackages, workshopPackages } from "../archive/packages.ts";
 import type { Build } from "../plan/build.ts";
-import { loadProfile } from "../profile/load.ts";
+import { stagesOf } from "../plan/plan.ts";
+import { baseNames } from "../profile/base.ts";
+import { hardwareNames } from "../profile/hardware.ts";
+import { loadProfile, profileNames } from "../profile/load.ts";
+import type { Arch } from "../tools/host-arch.ts";
 import { mksquashfsArgs } from "../tools/mksquashfs.ts";
 import { mmdebstrapArgs } from "../tools/mmdebstrap.ts";
 import { verityArgs } from "../tools/veritysetup.ts";
 import { isoArgs } from "../tools/xorriso.ts";
 import { agent } from "./agent.ts";
+import { boot } from "./boot.ts";
 import { bootstrap, hookEnv, request } from "./bootstrap.ts";
 import { content } from "./content.ts";
+import { dracutArgs, dracutEnv } from "./dracut.ts";
 import { espConfig, grubConfig, menuOf } from "./grub-config.ts";
-import { dracutArgs, initrd } from "./initrd.ts";
+import { STAGES } from "./index.ts";
+import { initrd } from "./initrd.ts";
 import { kernelLine, volumeId } from "./kernel-line.ts";
+import { ledsDropIn } from "./leds.ts";
 import { loadOverlay } from "./overlay-manifest.ts";
+import { root } from "./root.ts";
+import { workshop, workshopRequest } from "./workshop.ts";
 
 /**
  * What would be run for each base, as text. Ubuntu's archive cannot be reached from where this is developed, so for those bases this is
@@ -26,16 +36,46 @@ const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const ROOT_ID = "0123456789abcdef".repeat(4);
 const IMAGE = { rootId: ROOT_ID, verity: { blocks: 4711, hash: "f0".repeat(32), salt: "a5".repeat(32) } };
 const EPOCH = 1_800_000_000;
+const BASES = await baseNames(ROOT);
 
-test.each([
-	["vertex-fips-amd64", "ubuntu-22.04"],
-	["vertex-fips-amd64", "ubuntu-24.04"],
-	["vertex-fips-amd64", "debian-13"],
-	["palette-amd64", "ubuntu-24.04"],
-	["palette-amd64", "ubuntu-22.04"],
-])("the plan of %s on %s", async (profile, base) => {
-	const text = describePlan(await fakeBuild(profile, base));
-	await expect(text).toMatchFileSnapshot(`${ROOT}/test/golden/plans/${profile}-${base}.txt`);
+const PROFILES = (await profileNames(ROOT)).map((name) => ({ name, file: name }));
+/** One profile for each hardware set that no shipped profile names. */
+const HARDWARE = ["fanless-x86", "generic-server", "sbsa-server"].map((name) => ({
+	name,
+	file: `${ROOT}/test/golden/profiles/${name}.yaml`,
+}));
+const PLANS = [...PROFILES, ...HARDWARE].flatMap((one) => BASES.map((base) => ({ ...one, base })));
+
+test.each(PLANS)("the plan of $name on $base", async ({ name, file, base }) => {
+	const text = describePlan(await fakeBuild(file, base));
+	await expect(text).toMatchFileSnapshot(`${ROOT}/test/golden/plans/${name}-${base}.txt`);
+});
+
+test("every shipped profile and hardware set is among them", async () => {
+	const builds = await Promise.all(PLANS.map(({ file, base }) => fakeBuild(file, base)));
+	const named = new Set(builds.map(({ profile }) => profile.hardware));
+	expect(await hardwareNames(ROOT)).toEqual([...named].filter((name) => name !== null).sort());
+	expect(PROFILES.map(({ name }) => name)).toEqual(
+		expect.arrayContaining(["vertex-fips-amd64", "vertex-fips-arm64", "palette-amd64", "palette-arm64"]),
+	);
+});
+
+test("a host of the other architecture makes the same appliance, in a workshop of its own", async () => {
+	const build = await fakeBuild("vertex-fips-amd64", "debian-13", "arm64");
+	await expect(describePlan(build)).toMatchFileSnapshot(
+		`${ROOT}/test/golden/plans/vertex-fips-amd64-debian-13-on-arm64.txt`,
+	);
+	const names = (one: Build) => stagesOf(one, STAGES).map(({ name, inputs }) => `${name} < ${inputs.join(" ")}`);
+	expect(names(build)).toEqual(
+		expect.arrayContaining(["workshop < ", "bootstrap < workshop", "initrd < workshop bootstrap"]),
+	);
+	const native = await fakeBuild("vertex-fips-amd64", "debian-13");
+	expect(names(native)).toEqual(expect.arrayContaining(["bootstrap < ", "initrd < bootstrap"]));
+	expect(names(native).join("\n")).not.toContain("workshop");
+	// What ends up on the medium is asked for in the same words.
+	for (const stage of [agent, boot, root]) expect(stage.plan(build)).toEqual(stage.plan(native));
+	expect(bootstrap.plan(build)).toEqual({ ...bootstrap.plan(native), install: "chrootless" });
+	expect(initrd.plan(build)).toEqual({ ...initrd.plan(native), foreign: "amd64" });
 });
 
 test("a token's file reaches the bootstrap hook of a base that needs one, and nothing else", async () => {
@@ -67,7 +107,7 @@ test("the registry that a profile names is the appliance's, and belongs to the a
 
 const TRUST = trustFile.parse({ format: 1, release: { threshold: 1, keys: [{ file: "release.pem" }] } });
 
-async function fakeBuild(name: string, baseName: string): Promise<Build> {
+async function fakeBuild(name: string, baseName: string, hostArch: Arch = "amd64"): Promise<Build> {
 	const { profile, base } = await loadProfile(ROOT, name, { base: baseName });
 	const overlays = await Promise.all(profile.overlays.map((overlay) => loadOverlay(ROOT, overlay)));
 	const versions = (names: readonly string[]) => Object.fromEntries(names.map((package_) => [package_, "1.0"]));
@@ -97,8 +137,10 @@ async function fakeBuild(name: string, baseName: string): Promise<Build> {
 			profile,
 			base,
 			bundles: [],
+			hostArch,
 			resolve,
 			lock: undefined,
+			workshop: hostArch === profile.arch ? null : { ...resolve, packages: versions(workshopPackages(base)), boot: {} },
 			contentPins: {},
 			signer,
 			trust: { file: TRUST, pems: { "release.pem": signer.publicKeyPem }, statements: {} },
@@ -122,13 +164,19 @@ function describePlan(build: Build): string {
 		profile.arch === "amd64" ? { mbr: "BOOT/boot_hybrid.img", eltorito: "/boot/grub/i386-pc/eltorito.img" } : null;
 	const iso = { out: "X.iso", volumeId: volumeId(ROOT_ID), epoch: EPOCH, files: [], esp: "BOOT/esp.img", bios };
 	// The archive's address stands in the base's file and nowhere else.
-	const archive = base.archive.mirrors[profile.arch] ?? "(none)";
+	const archive = base.archive.mirrors[profile.arch]?.match(/\/\/([^/]+)/)?.[1] ?? "(none)";
 	const short = (words: readonly string[]) =>
 		words.map((word) => word.replace(`${ROOT}/`, "").replace(archive, "ARCHIVE")).join("\n  ");
 	const sections: [string, string][] = [
 		["packages resolved in the public archive", rootPackages(base, profile).join("\n  ")],
 		["packages that need a token", proPackages(base, profile).join("\n  ")],
 		["packages for the boot stage", bootPackages(base, profile.arch).join("\n  ")],
+		[
+			"mmdebstrap for the workshop",
+			build.workshop === null
+				? "(none)"
+				: short(mmdebstrapArgs(workshopRequest(workshop.plan(build), "KEYRING", "root.tar"))),
+		],
 		["mmdebstrap", short(mmdebstrapArgs(request(options, "KEYRING", "root.tar")))],
 		[
 			"environment of its hooks",
@@ -137,6 +185,7 @@ function describePlan(build: Build): string {
 			),
 		],
 		["dracut", short(dracutArgs(initrd.plan(build), "KERNEL"))],
+		["environment of dracut", short(Object.entries(dracutEnv(initrd.plan(build))).map(([k, v]) => `${k}=${v}`))],
 		["kernel line", line.join("\n  ")],
 		["mksquashfs", short(mksquashfsArgs("ROOT", "rootfs.squashfs", EPOCH))],
 		["veritysetup", short(verityArgs("rootfs.squashfs", 4711 * 4096, IMAGE.verity.salt, "root.hash"))],
@@ -146,6 +195,8 @@ function describePlan(build: Build): string {
 		["xorriso", short(isoArgs(iso))],
 		["FIPS module of the appliance", JSON.stringify(agent.plan(build).config.fipsModule)],
 		["registry that the appliance loads into", JSON.stringify(agent.plan(build).config.registry)],
+		["what the appliance demands", JSON.stringify(agent.plan(build).config.requirements)],
+		...(Object.keys(profile.leds).length === 0 ? [] : [lights(profile.leds)]),
 		["secrets of the bootstrap stage", (bootstrap.secrets ?? []).join("\n  ")],
 		[
 			"scripts of the bootstrap stage",
@@ -158,4 +209,8 @@ function describePlan(build: Build): string {
 		],
 	];
 	return `${sections.map(([title, text]) => `${title}:\n  ${text}`).join("\n\n")}\n`;
+}
+
+function lights(leds: LedMap): [string, string] {
+	return ["drop-in for its lights", ledsDropIn(leds).trimEnd().replaceAll("\n", "\n  ")];
 }

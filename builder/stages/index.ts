@@ -8,9 +8,11 @@ import { initrd } from "./initrd.ts";
 import { iso } from "./iso.ts";
 import { overlay } from "./overlay.ts";
 import { root } from "./root.ts";
+import { workshop } from "./workshop.ts";
 
 /** Every stage, in the order they run. Each checks its own options, so a list of them need not know their types. */
 export const STAGES = [
+	workshop,
 	bootstrap,
 	overlay,
 	agent,

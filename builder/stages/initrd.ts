@@ -4,12 +4,17 @@ import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { kernelOf } from "../archive/packages.ts";
 import type { Stage } from "../plan/stage.ts";
-import { chroot } from "../tools/chroot.ts";
-import { unpackOwnTar } from "../tools/tar.ts";
 import { codeOf } from "./code.ts";
+import { dracut, openDracutRoot } from "./dracut.ts";
 import { mainOffset } from "./early-cpio.ts";
 
-const options = z.strictObject({ modules: z.array(z.string()), drivers: z.array(z.string()), epoch: z.int() });
+const options = z.strictObject({
+	/** The architecture, if it is not the build host's own. */
+	foreign: z.enum(["amd64", "arm64"]).nullable(),
+	modules: z.array(z.string()),
+	drivers: z.array(z.string()),
+	epoch: z.int(),
+});
 
 /** What a CD, a stick or virtual media may hang on, and what the live root is made of. */
 const DRIVERS = [
@@ -19,31 +24,14 @@ const DRIVERS = [
 ];
 /** Kernels of other architectures have no such drivers, and dracut fails for a driver that is not there. */
 const PC_DRIVERS = ["ata_piix", "uhci_hcd"];
-/** An appliance's root is never on these; left out, the initrd is half as large. */
-const OMIT = [
-	"lvm",
-	"dmraid",
-	"mdraid",
-	"multipath",
-	"btrfs",
-	"crypt",
-	"nvdimm",
-	"plymouth",
-	"i18n",
-	"drm",
-	"bluetooth",
-	"nfs",
-	"iscsi",
-	"hwdb",
-];
-
 /** Kernel and initrd (dracut, dmsquash-live) of the root. */
 export const initrd: Stage<z.infer<typeof options>> = {
 	name: "initrd",
 	summary: "Make the initrd (dracut)",
 	options,
-	inputs: ["bootstrap"],
-	plan: ({ base, profile, archiveEpoch }) => ({
+	inputs: ["workshop", "bootstrap"],
+	plan: ({ base, profile, hostArch, archiveEpoch }) => ({
+		foreign: profile.arch === hostArch ? null : profile.arch,
 		modules: ["dmsquash-live", "slipway-root", ...(profile.fips ? (base.fips?.dracutModules ?? []) : [])],
 		drivers: [...DRIVERS, ...(profile.arch === "amd64" ? PC_DRIVERS : [])].filter(
 			(driver) => !kernelOf(base, profile).lacks.includes(driver),
@@ -53,21 +41,12 @@ export const initrd: Stage<z.infer<typeof options>> = {
 	sources: () => [...codeOf(import.meta.filename), MODULE],
 	space: () => 1_000_000_000,
 	async run({ options: o, inputs, out, work, run }) {
-		const root = join(work, "root");
-		await unpackOwnTar(run, join(inputs.bootstrap!, "root.tar"), root);
-		await addModule(root, o.epoch);
-		const version = await kernelVersion(root);
-		const errors: string[] = [];
-		await chroot(run, root, dracutArgs(o, version), {
-			env: { SOURCE_DATE_EPOCH: String(o.epoch), TMPDIR: "/var/tmp" },
-			// dracut ends with 0 although a driver or module is missing.
-			onLine: (line) => {
-				if (isDracutFault(line)) errors.push(line);
-			},
-		});
-		if (errors.length > 0) throw new SlipwayError("E_TOOL_FAILED", `dracut left something out:\n${errors.join("\n")}`);
-		await copyFile(join(root, "boot/initrd.live"), join(out, "initrd"));
-		await copyFile(join(root, `boot/vmlinuz-${version}`), join(out, "vmlinuz"));
+		const at = await openDracutRoot(run, o.foreign, inputs, work);
+		for (const root of at.roots) await addModule(root, o.epoch);
+		const version = await kernelVersion(at.root);
+		await dracut(at, o, version);
+		await copyFile(at.image, join(out, "initrd"));
+		await copyFile(join(at.root, `boot/vmlinuz-${version}`), join(out, "vmlinuz"));
 		await checkZstd(join(out, "initrd"));
 		await writeFile(join(out, "kernel.json"), `${JSON.stringify({ version })}\n`);
 	},
@@ -85,30 +64,6 @@ async function addModule(root: string, epoch: number): Promise<void> {
 		await chmod(join(folder, name), 0o755);
 		await utimes(join(folder, name), epoch, epoch);
 	}
-}
-
-/** A line in which dracut tells of an error that its exit code does not. */
-export function isDracutFault(line: string): boolean {
-	return /^dracut\[[EF]\]|^dracut(-install)?: (FAILED|ERROR|FATAL)/.test(line);
-}
-
-/** dracut's command line. Pure. */
-export function dracutArgs(o: z.infer<typeof options>, version: string): string[] {
-	return [
-		"dracut",
-		"--force",
-		"--no-hostonly",
-		"--reproducible",
-		"--zstd",
-		"--add",
-		o.modules.join(" "),
-		"--omit",
-		OMIT.join(" "),
-		"--add-drivers",
-		o.drivers.join(" "),
-		"/boot/initrd.live",
-		version,
-	];
 }
 
 async function kernelVersion(root: string): Promise<string> {

@@ -11,7 +11,7 @@ import { run } from "../tools/run.ts";
 import { appendHashTree } from "../tools/veritysetup.ts";
 import { bundleAgent } from "./agent.ts";
 import { checkMemory } from "./boot.ts";
-import { isDracutFault } from "./initrd.ts";
+import { isDracutFault } from "./dracut.ts";
 import { kernelLine, rootMark, volumeId } from "./kernel-line.ts";
 import { overlay } from "./overlay.ts";
 

@@ -22,6 +22,7 @@ export async function eltoritoImage(
 	modules: string,
 	config: string,
 	out: string,
+	emulator: string | null,
 ): Promise<void> {
-	await chroot(run, root, ["/usr/bin/grub-mkimage", ...eltoritoArgs(modules, config, out)]);
+	await chroot(run, root, ["/usr/bin/grub-mkimage", ...eltoritoArgs(modules, config, out)], { emulator });
 }

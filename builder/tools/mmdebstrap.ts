@@ -5,6 +5,8 @@ export interface Mmdebstrap {
 	readonly suite: string;
 	readonly arch: "amd64" | "arm64";
 	/** `custom` installs nothing of itself, `essential` the packages marked so; neither brings apt. */
+	/** `chrootless`: maintainer scripts run outside of the root, with its path in DPKG_ROOT; default: inside. */
+	readonly mode?: "chrootless";
 	readonly variant: "custom" | "essential" | "extract" | "apt" | "minbase";
 	readonly include: readonly string[];
 	/** `deb` lines (aptSources); empty: mmdebstrap's default for the suite, with these components. */
@@ -36,6 +38,7 @@ const APT = [
 /** The command line, in one place so that plans and tests can print it. Pure. */
 export function mmdebstrapArgs(o: Mmdebstrap): string[] {
 	return [
+		...(o.mode === undefined ? [] : [`--mode=${o.mode}`]),
 		`--variant=${o.variant}`,
 		`--architectures=${o.arch}`,
 		`--keyring=${o.keyring}`,
@@ -105,6 +108,15 @@ function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unkno
 	const expired = first(/Release file for .* is expired/);
 	if (expired !== undefined)
 		return new SlipwayError("E_ARCHIVE_EXPIRED", `The archive of ${o.suite} is too old: ${expired}`);
+	const script = /^dpkg: error processing package (\S+)/.exec(first(/^dpkg: error processing package \S+/) ?? "")?.[1];
+	const strayed = first(/^strayed: /);
+	if (o.mode === "chrootless" && (script ?? strayed) !== undefined) {
+		const what =
+			script === undefined
+				? `Scripts of packages wrote outside of the root, ${strayed}`
+				: `${script}: its scripts need a root of its own architecture, or fail`;
+		return new SlipwayError("E_FOREIGN_PACKAGE", `${what}.`);
+	}
 	const gone = first(/Version '.*' for '.*' was not found/);
 	if (gone !== undefined)
 		return new SlipwayError("E_ARCHIVE_CHANGED", `The archive of ${o.suite} changed since it was resolved: ${gone}`);

@@ -2,6 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { FileTree } from "../../oci/file-tree.ts";
 import type { Base } from "../../profile/schema.ts";
+import { hostArch } from "../../tools/host-arch.ts";
 import type { Deb } from "./archive.ts";
 import { closure } from "./closure.ts";
 import { parseElf } from "./elf.ts";
@@ -89,7 +90,7 @@ test("the SBOM lists every package by package URL and digest, and is the same ea
 	expect(edges).toContain("pkg:deb/debian/libc6@1:2.0-1?arch=amd64&distro=debian-13");
 });
 
-const arch = process.arch === "arm64" ? "arm64" : "amd64";
+const arch = hostArch();
 
 async function treeWithNode(): Promise<FileTree> {
 	const tree = new FileTree();

@@ -22,7 +22,7 @@ const OTHER_CRYPTO =
 /**
  * Builds a minimal image from packages of the base: one layer with their files, a non-root user, and their list as a
  * CycloneDX SBOM that refers to the image. With FIPS it also carries the provider, switched on and proved.
- * Errors: E_PACK, E_HOST_ARCH, E_NOT_ROOT, E_FIPS_BASE.
+ * Errors: E_PACK, E_EMULATOR, E_NOT_ROOT, E_FIPS_BASE.
  */
 export async function buildPackages(pack: PackOf<"packages">, context: PackContext): Promise<SourceResult> {
 	const { bundle, arch, fips, base, blobs, cacheDir, work, epoch, run } = context;
@@ -35,7 +35,7 @@ export async function buildPackages(pack: PackOf<"packages">, context: PackConte
 	await checkImage(pack.name, tree, arch, pack.entrypoint[0]!, pack.shell);
 	if (fips) {
 		const openssl = await opensslProgram(context, debs);
-		await enableFips(run, { name: pack.name, tree, openssl, work, env: pack.env }, options);
+		await enableFips(run, { name: pack.name, arch, tree, openssl, work, env: pack.env }, options);
 	}
 	const version = pack.version ?? bundle.version;
 	const repo = repository(bundle.name, fips, pack.name);

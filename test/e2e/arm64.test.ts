@@ -1,0 +1,191 @@
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { installedPackages } from "../../builder/archive/dpkg.ts";
+import type { Manifest } from "../../builder/release/manifest.ts";
+import { parseStanza } from "../../builder/tools/dpkg.ts";
+import { run } from "../../builder/tools/run.ts";
+import { projectRoot } from "../support/packs.ts";
+
+/**
+ * Both products for arm64, built on a host of another architecture, and booted under emulation. Needs root, the package archive,
+ * qemu-user-static and QEMU; `scripts/bootstrap foreign` must have run.
+ */
+
+const BASE = "debian-13";
+const AARCH64 = 183;
+
+interface Built {
+	readonly folder: string;
+	readonly name: string;
+	readonly iso: string;
+	readonly stages: readonly { name: string; id: string; cached: boolean }[];
+	readonly manifest: Manifest;
+	/** The root image, unpacked. */
+	readonly root: string;
+}
+
+const built: Partial<Record<"palette-arm64" | "vertex-fips-arm64", Built>> = {};
+let dir: string;
+beforeAll(async () => {
+	dir = await mkdtemp(join(tmpdir(), "slipway-arm64-"));
+	await run(join(projectRoot, "scripts/bootstrap"), ["foreign"], { cwd: projectRoot });
+	for (const profile of ["palette-arm64", "vertex-fips-arm64"] as const) built[profile] = await build(profile);
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+function slipway(args: readonly string[], accept = [0]) {
+	return run(join(projectRoot, "slipway"), args, { cwd: projectRoot, accept });
+}
+
+async function build(profile: string): Promise<Built> {
+	const { stdout } = await slipway(["build", profile, "--base", BASE, "--json"]);
+	const found = JSON.parse(stdout) as Built;
+	const root = join(dir, profile);
+	const image = `${root}.squashfs`;
+	await run("xorriso", ["-osirrox", "on", "-indev", found.iso, "-extract", "/live/rootfs.squashfs", image]);
+	await run("unsquashfs", ["-no-progress", "-dest", root, image]);
+	await rm(image);
+	const manifest = JSON.parse(await readFile(join(found.folder, `${found.name}.manifest.json`), "utf8"));
+	return { ...found, manifest, root };
+}
+
+describe.each([["palette-arm64"], ["vertex-fips-arm64"]] as const)("the ISO of %s", (profile) => {
+	const one = () => built[profile]!;
+
+	test("starts by UEFI alone, says xorriso", async () => {
+		const report = ["-indev", one().iso, "-report_el_torito", "plain", "-report_system_area", "plain"];
+		const { stdout } = await run("xorriso", report);
+		expect(stdout).toMatch(/^El Torito boot img : +1 +UEFI +y /m);
+		expect(stdout).not.toMatch(/^El Torito boot img : +\d+ +BIOS/m);
+		expect(stdout).toMatch(/^GPT type GUID +: +2 +28732ac11ff8d211ba4b00a0c93ec93b$/m);
+	});
+
+	test("holds a root whose every program is of that architecture, and every package configured", async () => {
+		const { root, manifest } = one();
+		const machines = await elfMachines(root);
+		expect([...machines.keys()]).toEqual([AARCH64]);
+		expect(machines.get(AARCH64)).toEqual(
+			expect.arrayContaining(["usr/lib/slipway/node", "usr/bin/openssl", "usr/lib/systemd/systemd"]),
+		);
+		const status = await readFile(join(root, "var/lib/dpkg/status"), "utf8");
+		const stanzas = status.trim().split(/\n\n+/).map(parseStanza);
+		expect([...new Set(stanzas.map((stanza) => stanza.Architecture))].sort()).toEqual(["all", "arm64"]);
+		expect([...new Set(stanzas.map((stanza) => stanza.Status))]).toEqual(["install ok installed"]);
+		expect(installedPackages(status)).toEqual(manifest.packages);
+	});
+
+	test("holds what scripts of packages do to a root, although none of its programs ran", async () => {
+		const { root } = one();
+		const passwd = await readFile(join(root, "etc/passwd"), "utf8");
+		expect(passwd).toMatch(/^systemd-network:/m);
+		// A loader that knows no library of the root finds none by its name alone.
+		const cache = await readFile(join(root, "etc/ld.so.cache"), "latin1");
+		expect(cache).toContain("aarch64-linux-gnu/libcrypto.so.3");
+		const hwdb = await readFile(join(root, "usr/lib/udev/hwdb.bin"), "latin1");
+		expect(hwdb).toContain("/usr/lib/udev/hwdb.d/");
+		const [kernel] = await readdir(join(root, "usr/lib/modules"));
+		const modules = await readdir(join(root, "usr/lib/modules", kernel!));
+		expect(modules).toEqual(expect.arrayContaining(["modules.dep.bin", "modules.alias.bin", "modules.symbols.bin"]));
+		expect(await readdir(join(root, "run"))).toEqual([]);
+	});
+});
+
+test("the FIPS module's configuration holds the check value of the module that is there", async () => {
+	const { root, manifest } = built["vertex-fips-arm64"]!;
+	expect(manifest.fips?.provider).toBe("openssl-provider-fips");
+	const config = await readFile(join(root, "etc/slipway/fipsmodule.cnf"), "utf8");
+	const mac = /^module-mac = (.+)$/m.exec(config)?.[1]?.replaceAll(":", "").toLowerCase();
+	// OpenSSL's fixed key of the check value, as fipsinstall(1) documents it.
+	const key = "f4556650ac31d35461610bac4ed81b1a181b2d8a43ea2854cbae22ca74560813";
+	const module = join(root, "usr/lib/aarch64-linux-gnu/ossl-modules/fips.so");
+	const { stdout } = await run("openssl", ["dgst", "-sha256", "-mac", "HMAC", "-macopt", `hexkey:${key}`, module]);
+	expect(stdout.split("= ")[1]).toBe(mac);
+});
+
+test("a second build of the same inputs, without the cache, makes the same root and initrd", async () => {
+	const stages = join(projectRoot, ".cache/stages");
+	const first = built["palette-arm64"]!;
+	const names = ["workshop", "bootstrap", "initrd"];
+	const aside = first.stages
+		.filter(({ name }) => names.includes(name))
+		.map(({ id }) => [join(stages, id), join(stages, `${id}.aside`)] as const);
+	for (const [from, to] of aside) await run("mv", [from, to]);
+	const again = JSON.parse((await slipway(["build", "palette-arm64", "--base", BASE, "--json"])).stdout) as Built;
+	expect(again.stages.filter(({ cached }) => !cached).map(({ name }) => name)).toEqual(names);
+	for (const [now, before] of aside) {
+		await run("diff", ["--recursive", "--brief", join(now, "out"), join(before, "out")]);
+		await rm(before, { recursive: true });
+	}
+});
+
+test("a package whose scripts need the root's own programs is named", async () => {
+	const profile = join(dir, "python.yaml");
+	const lines = [`extends: [${join(projectRoot, "profiles/palette-arm64.yaml")}]`, "packages: [python3-minimal]"];
+	await writeFile(profile, ["apiVersion: slipway/v1", "kind: Profile", ...lines, ""].join("\n"));
+	const { stdout, exitCode } = await slipway(["build", profile, "--base", BASE, "--json"], [3]);
+	expect(exitCode).toBe(3);
+	expect(JSON.parse(stdout).errors).toEqual([
+		expect.objectContaining({ code: "E_FOREIGN_PACKAGE", message: expect.stringContaining("python3") }),
+	]);
+});
+
+test("a host without the emulator is told so before anything is asked or made", async () => {
+	const hide = 'mount --bind "$1" /usr/bin/qemu-aarch64-static && shift && exec "$@"';
+	const command = [join(projectRoot, "slipway"), "build", "palette-arm64", "--base", BASE, "--json"];
+	const empty = join(dir, "empty");
+	await writeFile(empty, "");
+	const args = ["--mount", "sh", "-euc", hide, "sh", empty, ...command];
+	const { stdout, stderr } = await run("unshare", args, { cwd: projectRoot, accept: [4] });
+	expect(JSON.parse(stdout).errors).toEqual([
+		expect.objectContaining({ code: "E_EMULATOR", next: expect.stringContaining("scripts/setup foreign") }),
+	]);
+	expect(stderr).not.toMatch(/Asking the archive|workshop/);
+});
+
+test("the FIPS appliance boots by UEFI from CD with Secure Boot, to ready, with all proofs", async () => {
+	const report = await boot("vertex-fips-arm64", "cd");
+	expect(report.checks.filter((check) => !check.ok)).toEqual([]);
+	expect(report.checks.map((check) => check.name)).toEqual(
+		expect.arrayContaining([
+			"build id",
+			"root id",
+			"bundle core",
+			"fips build",
+			"fips kernel",
+			"fips self-test",
+			"blobs",
+		]),
+	);
+	expect(report.status).toMatchObject({ stage: "ready", fips: { required: true, active: true } });
+});
+
+test("the other appliance boots from a stick, with its root in memory", async () => {
+	const report = await boot("palette-arm64", "usb");
+	expect(report.checks.filter((check) => !check.ok)).toEqual([]);
+	expect(report.checks.map((check) => check.name)).toEqual(expect.arrayContaining(["medium put back", "blobs"]));
+	expect(report.status).toMatchObject({ stage: "ready", fips: { required: false } });
+});
+
+async function boot(profile: string, media: string) {
+	const args = ["boot", profile, "--base", BASE, "--check", "--json", "--media", media];
+	const { stdout } = await slipway([...args, "--timeout", "1200"]);
+	return JSON.parse(stdout) as { checks: { name: string; ok: boolean }[]; status: Record<string, unknown> };
+}
+
+/** Files in ELF format by their machine. */
+async function elfMachines(root: string): Promise<Map<number, string[]>> {
+	const found = new Map<number, string[]>();
+	for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
+		if (!entry.isFile()) continue;
+		const file = join(entry.parentPath, entry.name);
+		const head = Buffer.alloc(20);
+		const handle = await open(file);
+		await handle.read(head).finally(() => handle.close());
+		if (head.toString("latin1", 0, 4) !== "\x7fELF") continue;
+		const machine = head.readUInt16LE(18);
+		found.set(machine, [...(found.get(machine) ?? []), file.slice(root.length + 1)]);
+	}
+	return found;
+}
