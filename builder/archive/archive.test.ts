@@ -98,6 +98,7 @@ test.each([
 	["W: GPG error: http://m s InRelease: ... NO_PUBKEY 0E98404D386FA1D9", "E_KEYRING"],
 	["W: GPG error: http://m s InRelease: The following signatures were invalid: BADSIG 1", "E_KEYRING"],
 	["E: Release file for http://m/dists/s/InRelease is expired (invalid since 1d).", "E_ARCHIVE_EXPIRED"],
+	["E: Failed to fetch http://m/pool/a.deb  Hash Sum mismatch", "E_DIGEST_MISMATCH"],
 	[`changed: bash=5.2 ${"a".repeat(64)}`, "E_ARCHIVE_CHANGED"],
 	["E: Unable to locate package nginxx", "E_PROFILE_VALUE"],
 	["E: Version '1.0' for 'a' was not found", "E_ARCHIVE_CHANGED"],

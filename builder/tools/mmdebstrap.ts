@@ -58,7 +58,7 @@ export function mmdebstrapArgs(o: Mmdebstrap): string[] {
 
 /**
  * Runs mmdebstrap; `epoch` is the newest time a file may carry. Errors: E_ARCHIVE_UNREACHABLE, E_KEYRING, E_ARCHIVE_CHANGED,
- * E_ARCHIVE_EXPIRED, E_PROFILE_VALUE (no such package), else E_TOOL_FAILED.
+ * E_ARCHIVE_EXPIRED, E_DIGEST_MISMATCH, E_PROFILE_VALUE (no such package), else E_TOOL_FAILED.
  */
 export async function mmdebstrap(run: Run, o: Mmdebstrap, epoch: number, options: RunOptions = {}): Promise<void> {
 	// INITRD=No reaches the maintainer scripts: the initrd is made once, by its own stage.
@@ -95,7 +95,9 @@ function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unkno
 	const first = (pattern: RegExp) => lines.find((line) => pattern.test(line))?.trim();
 	const key = first(/NO_PUBKEY|is not signed|invalid signature|BADSIG|EXPKEYSIG|[Cc]learsigned file isn.t valid/);
 	if (key !== undefined)
-		return new SlipwayError("E_KEYRING", `The keyring ${o.keyring} does not fit the archive of ${o.suite}: ${key}`);
+		return new SlipwayError("E_KEYRING", `The keyring ${o.keyring} does not fit the archive of ${o.suite}: ${key}`, {
+			next: "Set KEYRING= to the archive's keyring, in a folder that everyone may read: apt checks signatures as a user of its own.",
+		});
 	const missing = lines.flatMap(
 		(line) =>
 			/Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate/.exec(line)?.slice(1) ?? [],
@@ -104,6 +106,11 @@ function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unkno
 	if (changed.length > 0) {
 		const message = `The archive of ${o.suite} no longer offers, with the recorded digest: ${changed.join(", ")}`;
 		return new SlipwayError("E_ARCHIVE_CHANGED", `${message}.`);
+	}
+	const damaged = first(/Failed to fetch \S+ +Hash Sum mismatch/);
+	if (damaged !== undefined) {
+		const message = `The archive of ${o.suite} sends another file than its signed index describes: ${damaged}`;
+		return new SlipwayError("E_DIGEST_MISMATCH", message, { next: "Bring the mirror up to date, or use another one." });
 	}
 	const expired = first(/Release file for .* is expired/);
 	if (expired !== undefined)

@@ -1,8 +1,7 @@
 import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { bootPackages } from "../../builder/archive/packages.ts";
 import { projectRoot } from "../../builder/cli/command.ts";
-import { archivePackages } from "../../builder/packs/packages/wanted.ts";
+import { askedOf } from "../../builder/lock/make-lock.ts";
 import { checkProfile } from "../../builder/plan/prepare.ts";
 import { run } from "../../builder/tools/run.ts";
 import { type ArchiveKey, archiveKey, type Pooled, pooled, type Suite, writeArchive } from "./archive.ts";
@@ -11,6 +10,7 @@ import { debianDebs, makeDeb } from "./archive-debs.ts";
 /** Packages that are Ubuntu's alone: small ones with these names, and what they depend on in Debian. */
 const UBUNTU_ONLY: Readonly<Record<string, readonly string[]>> = {
 	"linux-image-generic": ["linux-image-amd64"],
+	"linux-image-virtual": ["linux-image-cloud-amd64"],
 };
 /** In Ubuntu these come from universe. */
 const UNIVERSE = /^(dracut.*|redis.*|liblzf1|libjemalloc2)$/;
@@ -39,12 +39,9 @@ export interface UbuntuArchive {
 export async function ubuntuArchive(folder: string, profile: string, baseName: string): Promise<UbuntuArchive> {
 	const checked = await checkProfile({ root: projectRoot, profile, base: baseName });
 	const { base } = checked;
-	const boot = bootPackages(base, "amd64");
-	const debs = await debianDebs({
-		root: debianNames(checked.packages),
-		content: [...new Set(checked.bundles.flatMap((b) => archivePackages(b.packs, base, false)))].sort(),
-		alone: boot,
-	});
+	const asked = askedOf(checked);
+	const content = [...new Set(Object.values(asked.content).flat())].sort();
+	const debs = await debianDebs({ root: debianNames(asked.root), content, alone: asked.boot });
 	const own = join(folder, "packages");
 	await mkdir(own, { recursive: true });
 	const signed = new Set<string>(SIGNED.map(([name]) => name));
@@ -53,8 +50,7 @@ export async function ubuntuArchive(folder: string, profile: string, baseName: s
 			.sort()
 			.map((file) => pooled(join(debs, file), UNIVERSE.test(nameIn(file)) ? "universe" : "main")),
 	);
-	const small = async (name: string, version: string) =>
-		pooled(await makeDeb(own, { name, version, depends: UBUNTU_ONLY[name]! }));
+	const small = (name: string, version: string) => standIn(own, name, version);
 	const names = checked.packages.filter((name) => name in UBUNTU_ONLY);
 	const [shim, grub] = await Promise.all(SIGNED.map((entry) => repack(debs, own, entry)));
 	const codename = base.suite;
@@ -77,6 +73,11 @@ export async function ubuntuArchive(folder: string, profile: string, baseName: s
 	const key = await archiveKey(folder);
 	await writeArchive(join(folder, "archive"), suites, key);
 	return { folder: join(folder, "archive"), suites, key };
+}
+
+/** A small package with a name of Ubuntu's. */
+export async function standIn(folder: string, name: string, version: string): Promise<Pooled> {
+	return await pooled(await makeDeb(folder, { name, version, depends: UBUNTU_ONLY[name]! }));
 }
 
 function debianNames(names: readonly string[]): string[] {

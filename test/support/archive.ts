@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { parseStanza } from "../../builder/tools/dpkg.ts";
@@ -40,6 +40,8 @@ export async function archiveKey(folder: string): Promise<ArchiveKey & { close()
 		run("gpg", ["--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "", ...args]);
 	await gpg("--quick-generate-key", "Stand-in archive <archive@slipway.invalid>", "rsa3072", "sign", "never");
 	await gpg("--output", keyring, "--export");
+	// apt reads it as a user of its own.
+	await chmod(folder, 0o755);
 	return {
 		keyring,
 		clearsign: async (file, output) => {
