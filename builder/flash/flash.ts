@@ -1,6 +1,7 @@
 import { realpath, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { createInterface } from "node:readline/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { openRegular, type RegularFile } from "../../bundle/read.ts";
 import type { CommandContext } from "../cli/command.ts";
@@ -174,10 +175,13 @@ function asSlipway(error: unknown): SlipwayError {
 	return new SlipwayError("E_IO", `${(error as Error).message}.`, { cause: error });
 }
 
-/** Best effort: where another program has opened the disk meanwhile, the kernel goes on with the old partitions. */
+/** Best effort. udev looks at a disk that was written to, and keeps it busy for a moment. */
 async function rereadPartitions({ name }: Disk): Promise<boolean> {
-	const { exitCode } = await run("blockdev", ["--rereadpt", `/dev/${name}`], { accept: [0, 1] });
-	return exitCode === 0;
+	for (let left = 5; ; left--) {
+		const { exitCode, stderr } = await run("blockdev", ["--rereadpt", `/dev/${name}`], { accept: [0, 1] });
+		if (exitCode === 0 || left === 0 || !stderr.includes("busy")) return exitCode === 0;
+		await sleep(400);
+	}
 }
 
 function say(lines: readonly string[]): void {

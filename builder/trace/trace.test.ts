@@ -1,7 +1,9 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { tempDir } from "../../test/support/temp.ts";
+import { runTest, testBuild, testStages } from "../plan/engine.fixture.ts";
+import { planBuild } from "../plan/plan.ts";
 import { run } from "../tools/run.ts";
 import { recordSpans, type TraceEvent } from "./record.ts";
 import { span } from "./span.ts";
@@ -63,4 +65,30 @@ test("a trace is written however the work ends, with what was still running, and
 	const trace = JSON.parse(await readFile(path.join(dir, "second/trace.json"), "utf8"));
 	expect(done(trace.traceEvents).map(({ name }) => name)).toEqual(["never ends", "false"]);
 	await expect(readFile(path.join(dir, "first/trace.json"))).rejects.toMatchObject({ code: "ENOENT" });
+});
+
+test("of a build, the stages that ran are shown with their reason and their programs; the logs' folder is told", async () => {
+	const root = await tempDir();
+	const build = async () => {
+		const folders: string[] = [];
+		const recording = recordSpans();
+		const plan = await planBuild(testBuild(root), testStages(0));
+		await runTest(plan, { onLogs: (folder) => folders.push(folder) });
+		return {
+			folders,
+			events: done(recording.stop()).map(({ cat, name, args }) => [cat, name, args.why ?? args.exitCode]),
+		};
+	};
+	const first = await build();
+	const why = expect.stringMatching(/./);
+	expect(first.events).toEqual([
+		["stages", "bootstrap", why],
+		["stages", "overlay", why],
+		["stages", "root", why],
+		["programs", "sh", 0],
+	]);
+	expect(first.folders).toHaveLength(1);
+	expect(await readdir(first.folders[0]!)).toContain("01-bootstrap.log");
+	// Nothing to do: no stage, no folder for logs.
+	expect(await build()).toEqual({ folders: [], events: [] });
 });
