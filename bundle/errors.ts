@@ -79,7 +79,7 @@ const TABLE = {
 	E_EMULATOR: [
 		4,
 		"This host cannot run programs of the architecture that is built",
-		"As root, run `scripts/setup foreign`; it installs qemu-user-static and registers it with the kernel.",
+		"As root, run `scripts/setup foreign`, which installs qemu-user-static.",
 	],
 	E_ARCHIVE_UNREACHABLE: [
 		4,

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { chmod, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -57,4 +58,15 @@ test("a failed installation and a wrong purpose are errors", async () => {
 	await program("apt-get", "exit 100");
 	expect(await setup("boot")).toMatchObject({ exitCode: 4, stderr: expect.stringContaining("could not be installed") });
 	expect((await setup("everything")).exitCode).toBe(2);
+});
+
+test("an emulator is registered with the kernel only for what needs that, with one command that says so", async () => {
+	await program("sudo", "exit 1");
+	for (const name of ["qemu-aarch64-static", "qemu-x86_64-static", "arch-test"]) await program(name, "");
+	expect((await setup("foreign")).exitCode).toBe(0);
+	const registered = ["aarch64", "x86_64"].some((arch) => existsSync(`/proc/sys/fs/binfmt_misc/qemu-${arch}`));
+	if (registered) return expect((await setup("emulated")).exitCode).toBe(0);
+	const { exitCode, stderr } = await setup("emulated");
+	expect(exitCode).toBe(4);
+	expect(stderr).toMatch(/Next: As root, run: scripts\/setup emulated$/m);
 });

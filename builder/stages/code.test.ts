@@ -36,7 +36,10 @@ test("the space that is asked for grows with the local files of the bundles", as
 });
 
 test.each([
+	["workshop", "builder/archive/sources.ts", "builder/tools/mmdebstrap.ts"],
 	["bootstrap", "builder/archive/sources.ts", "builder/tools/mmdebstrap.ts", "builder/stages/pro-hook.sh"],
+	["bootstrap", "builder/stages/foreign-hook.sh", "builder/tools/workshop.ts", "builder/tools/chroot.sh"],
+	["initrd", "builder/stages/dracut.ts", "builder/stages/foreign-ldd.sh", "builder/tools/workshop.ts"],
 	["overlay", "builder/oci/file-tree.ts", "builder/stages/overlay-manifest.ts"],
 	["agent", "builder/oci/layer.ts", "tsconfig.json", "agent"],
 	["initrd", "builder/tools/tar.ts", "builder/tools/chroot.sh"],

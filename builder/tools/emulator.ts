@@ -35,5 +35,6 @@ export async function checkBinfmt(arch: Arch, folder = "/proc/sys/fs/binfmt_misc
 	throw new SlipwayError(
 		"E_EMULATOR",
 		`The kernel does not start programs of ${arch}: binfmt_misc has no enabled qemu-${QEMU[arch]}.`,
+		{ next: "As root, run `scripts/setup emulated`." },
 	);
 }
