@@ -164,9 +164,11 @@ function describePlan(build: Build): string {
 		profile.arch === "amd64" ? { mbr: "BOOT/boot_hybrid.img", eltorito: "/boot/grub/i386-pc/eltorito.img" } : null;
 	const iso = { out: "X.iso", volumeId: volumeId(ROOT_ID), epoch: EPOCH, files: [], esp: "BOOT/esp.img", bios };
 	// The archive's address stands in the base's file and nowhere else.
-	const archive = base.archive.mirrors[profile.arch]?.match(/\/\/([^/]+)/)?.[1] ?? "(none)";
-	const short = (words: readonly string[]) =>
-		words.map((word) => word.replace(`${ROOT}/`, "").replace(archive, "ARCHIVE")).join("\n  ");
+	const hosts = [profile.arch, build.hostArch].flatMap(
+		(arch) => base.archive.mirrors[arch]?.match(/\/\/([^/]+)/)?.[1] ?? [],
+	);
+	const hide = (word: string) => hosts.reduce((text, host) => text.replace(host, "ARCHIVE"), word);
+	const short = (words: readonly string[]) => words.map((word) => hide(word.replace(`${ROOT}/`, ""))).join("\n  ");
 	const sections: [string, string][] = [
 		["packages resolved in the public archive", rootPackages(base, profile).join("\n  ")],
 		["packages that need a token", proPackages(base, profile).join("\n  ")],
