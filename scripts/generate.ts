@@ -62,10 +62,14 @@ ${keyTable(profileSchema)}
 
 \`profiles/hardware/NAME.yaml\`: a kind of machine, named by a profile's \`hardware\`. \`kernel\`, \`firmware\`, \`console\` and \`requirements\` are
 those of a profile. The set lies over what the profile that names it extends, and under what that profile says itself: single values take
-each other's place, lists are joined. A device class of \`firmware\`
-stands for packages of the base, so a machine's image holds the firmware of its devices and no other; \`./slipway plan\` shows what each class
-costs. A lamp in \`leds\` is driven by the agent: it is on or blinks in the stages that are named and is off in all others, and when the agent
-ends it shows what \`failed\` shows. One that the machine lacks is a warning in the status (\`W_LED\`). \`tested\` lists what has really been booted.
+each other's place, lists are joined.
+
+- **Firmware**: a device class stands for packages of the base, so that an image holds the firmware of its machine's devices and no other.
+  \`./slipway plan\` shows what each class costs, once the archive has been asked.
+- **Lights**: the agent sets them whenever its stage changes; one is on or blinks in the stages that are named and is off in all
+  others. However the agent ends, they show \`failed\` until it starts again. One that the machine lacks is a warning in the status
+  (\`W_LED\`). Proved on a stand-in for sysfs; no machine with such lights has been tried.
+- **\`tested\`** lists what has really been booted.
 
 ${keyTable(hardwareSchema)}
 

@@ -39,7 +39,7 @@ test("the stage decides each light: on at full brightness, blinking by the kerne
 	state.enter("serving");
 	state.enter("ready");
 	await stop();
-	expect(await lights()).toEqual(["none 255", "none 0", "none 255"]);
+	expect(await lights()).toEqual(["none 255", "none 255", "none 0"]);
 	expect(state.status.conditions).toEqual([]);
 });
 

@@ -8,7 +8,7 @@ const SYS_LEDS = "/sys/class/leds";
 /**
  * Shows the stage on the machine's lights: each is on, blinks or is off as the map says, changed only when the stage does. One that
  * is not there or cannot be written is told as a warning, `leds`: it is no reason not to be ready. The returned function
- * waits for what is outstanding, and leaves the lights as `failed` has them: nothing answers any more.
+ * waits for what is outstanding. What they show once the agent has ended is its unit's business, because it may end in any way.
  */
 export async function showOnLeds(state: State, map: LedMap, folder = SYS_LEDS): Promise<() => Promise<void>> {
 	let shown: Stage | undefined;
@@ -23,14 +23,11 @@ export async function showOnLeds(state: State, map: LedMap, folder = SYS_LEDS): 
 		state.subscribe((status) => draw(status.stage));
 	}
 	await last;
-	return () => {
-		if (shown !== undefined) draw("failed");
-		return last;
-	};
+	return () => last;
 }
 
 /** Sets all lights for a stage. Never throws; gives what could not be set. */
-export async function setLeds(map: LedMap, stage: Stage, folder = SYS_LEDS): Promise<string[]> {
+async function setLeds(map: LedMap, stage: Stage, folder: string): Promise<string[]> {
 	const faults: string[] = [];
 	for (const [name, { led, on, blink }] of Object.entries(map)) {
 		const how = on.includes(stage) ? "on" : blink.includes(stage) ? "blink" : "off";
