@@ -1,5 +1,5 @@
 # Short names for what ./slipway does, with the host set up for it. `make help` lists them.
-# Variables: PROFILE BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE INPUTS REGISTRY_AUTH_FILE
+# Variables: PROFILE BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE UKI_KEY UKI_CERT INPUTS REGISTRY_AUTH_FILE
 # REGISTRY_CA SOURCE_DATE_EPOCH; BUNDLE for `bundle`; FIRMWARE, MEDIA and CHECK for `boot`, ONLY for `boot-matrix`; REFRESH=1 makes `iso` and `bundle` ask
 # the package archive again; FUZZ_RUNS, FUZZ_SEED and RACES for `test` (docs/testing.md); ISO, DEVICE, KEY and YES for
 # `flash`; ISO or PROFILE for `size`; TRACE=1 makes `iso` write where its time went; JSON=1 for JSON.
@@ -7,7 +7,7 @@
 .DEFAULT_GOAL := help
 .PHONY: iso bundle boot boot-matrix test crash-full mutants flash size check bench list clean docs help
 
-VARIABLES := BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE REGISTRY_AUTH_FILE REGISTRY_CA SOURCE_DATE_EPOCH FUZZ_RUNS FUZZ_SEED RACES
+VARIABLES := BASE MIRROR KEYRING PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE UKI_KEY UKI_CERT REGISTRY_AUTH_FILE REGISTRY_CA SOURCE_DATE_EPOCH FUZZ_RUNS FUZZ_SEED RACES
 export $(VARIABLES)
 
 # A word for the shell, whatever is in it.

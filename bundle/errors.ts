@@ -55,6 +55,11 @@ const TABLE = {
 	// Unsupported (3)
 	E_HOST_ARCH: [3, "This host's architecture is not supported", "Build on x86_64 or aarch64 Linux."],
 	E_FIPS_BASE: [3, "The base has no FIPS provider", "Use another base, or `fips: false`."],
+	E_KERNEL_UNSIGNED: [
+		3,
+		"The kernel is not signed, and Secure Boot would refuse it",
+		"Use the base's signed kernel, or `boot: uki` with a key of your own.",
+	],
 	E_ARCH_BASE: [3, "The base does not offer this architecture", "Use another base or architecture."],
 	E_HARDWARE_ARCH: [3, "The hardware set is for another architecture", "Use another hardware set or architecture."],
 	E_KERNEL_FLAVOUR: [3, "The base has no kernel of this flavour", "Use one of those that are named, or another base."],

@@ -13,6 +13,7 @@ const GOOD = {
 	base: "/dev/mapper/slipway-root",
 	root: "rw,relatime,lowerdir=/run/rootfsbase,upperdir=/run/overlayfs,workdir=/run/ovlwork",
 	secureboot: "   1",
+	stub: "",
 };
 
 async function look(facts: Partial<typeof GOOD> | undefined, line = `slipway.verity=39488:${HASH}:${SALT}`) {
@@ -29,6 +30,15 @@ test("a root on the kernel line's mapping is integrity-checked, and Secure Boot 
 	expect(await look({})).toEqual({ secureBoot: true, root: "integrity-checked", faults: "" });
 	expect(await look({ secureboot: "   0" })).toMatchObject({ secureBoot: false, faults: "" });
 	expect(await look({ secureboot: "" })).toMatchObject({ secureBoot: false });
+});
+
+test("a unified kernel image that the firmware checked makes it authenticated, and nothing less does", async () => {
+	const stub = "systemd-stub 257.8-1~deb13u2";
+	expect(await look({ stub })).toEqual({ secureBoot: true, root: "authenticated", faults: "" });
+	expect(await look({ stub, secureboot: "   0" })).toMatchObject({ root: "integrity-checked" });
+	expect(await look({ stub, secureboot: "" })).toMatchObject({ root: "integrity-checked" });
+	expect(await look({ stub, base: "/dev/loop0" })).toMatchObject({ root: "unchecked" });
+	expect(await look({ stub }, "")).toMatchObject({ root: "unchecked" });
 });
 
 test("without a root hash on the kernel line the root is unchecked, on whatever it lies", async () => {

@@ -21,8 +21,11 @@ export async function rootImage(
 	const secureBoot = facts === undefined ? null : facts.secureboot?.trim() === "1";
 	if (kernel.verity === undefined) return { status: { secureBoot, root: "unchecked" }, faults: [] };
 	const faults = faultsOf(facts ?? {}, kernel.verity).map((message) => new SlipwayError("E_ROOT_IMAGE", message));
-	// Nobody signed the kernel line behind a distribution's shim, so the root hash on it stops damage and not an attacker.
-	return { status: { secureBoot, root: faults.length === 0 ? "integrity-checked" : "unchecked" }, faults };
+	// Of a unified kernel image the firmware has checked the kernel line too. Behind a distribution's shim nobody signed it, so the
+	// root hash on it stops damage and not an attacker.
+	const checked =
+		secureBoot === true && /^systemd-stub /.test(facts?.stub ?? "") ? "authenticated" : "integrity-checked";
+	return { status: { secureBoot, root: faults.length === 0 ? checked : "unchecked" }, faults };
 }
 
 function faultsOf(facts: Readonly<Record<string, string>>, verity: string): string[] {

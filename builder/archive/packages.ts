@@ -1,7 +1,8 @@
+import { SlipwayError } from "../../bundle/errors.ts";
 import { kernelsOf } from "../profile/fit.ts";
 import type { Base, Profile } from "../profile/schema.ts";
 
-type Arch = "amd64" | "arm64";
+type Arch = Profile["arch"];
 
 /** What attaching a root to Ubuntu Pro needs; the client is purged again when it is done. */
 export const PRO_TOOLS = ["apt", "ca-certificates", "ubuntu-pro-client"];
@@ -37,7 +38,8 @@ export function workshopPackages(base: Base): string[] {
 }
 
 /** Packages whose files the boot stage takes; they are fetched and unpacked, never installed. */
-export function bootPackages(base: Base, arch: Arch): string[] {
+export function bootPackages(base: Base, { arch, boot }: Pick<Profile, "arch" | "boot">): string[] {
+	if (boot === "uki") return [base.uki![arch].package];
 	return unique([...(base.secureBoot[arch]?.packages ?? []), ...(base.grub[arch] ?? [])]);
 }
 
@@ -53,4 +55,14 @@ export function firmwarePackages(base: Base, { firmware }: Profile): { class: st
 
 function unique(names: readonly string[]): string[] {
 	return [...new Set(names)].sort();
+}
+
+/**
+ * Shim lets GRUB start signed kernels alone. Distributions name the others so, and that is found before anything is fetched; the
+ * stage `boot` looks at the kernel itself. Errors: E_KERNEL_UNSIGNED.
+ */
+export function checkKernelSigned(boot: Profile["boot"], resolved: readonly string[]): void {
+	const unsigned = resolved.find((name) => /^linux-image-.*-unsigned$/.test(name));
+	if (boot === "uki" || unsigned === undefined) return;
+	throw new SlipwayError("E_KERNEL_UNSIGNED", `The package ${unsigned} holds a kernel without a signature.`);
 }

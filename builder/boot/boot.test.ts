@@ -151,7 +151,7 @@ test("the socket of a guest has a path that the kernel takes, however deep the s
 	const socket = Promise.withResolvers<string>();
 	const guest = await startGuest({
 		...{ arch: "amd64", firmware: "bios", media: "usb", iso: "/a.iso", memory: 512, serialLog: "/s.log", disk: null },
-		...{ ports: [], work: join(dir, "deep".repeat(40)), signal: new AbortController().signal },
+		...{ ownKey: false, ports: [], work: join(dir, "deep".repeat(40)), signal: new AbortController().signal },
 		run: async (program, args) => {
 			const path = /unix:([^,]+)/.exec(args.join(" "))?.[1];
 			if (path !== undefined) {

@@ -34,9 +34,9 @@ export async function checkReady(
 	return withSecureBoot(firmware, status?.boot?.secureBoot ?? serial.secureBoot, { status, checks });
 }
 
-/** Secure Boot is on in the firmware that has keys, and in no other. */
+/** Secure Boot is on in the firmware that has keys, and in no other. A guest that does not say it is on has not proved it. */
 function withSecureBoot(firmware: Firmware, secureBoot: boolean | null, o: Omit<Looked, "secureBoot">): Looked {
-	const right = (firmware === "uefi-secureboot") === secureBoot;
-	const said = secureBoot === null ? [] : [check("secure boot", right, secureBoot ? "on" : "off")];
-	return { ...o, secureBoot, checks: [...o.checks, ...said] };
+	const right = (firmware === "uefi-secureboot") === (secureBoot === true);
+	const said = secureBoot === null ? "the guest does not say" : secureBoot ? "on" : "off";
+	return { ...o, secureBoot, checks: [...o.checks, check("secure boot", right, said)] };
 }

@@ -1,6 +1,7 @@
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { Profile } from "../profile/schema.ts";
 import { FIRMWARE, type Firmware } from "../tools/qemu.ts";
+import { startsByBios } from "../uki/boots.ts";
 
 export const MEDIA = ["cd", "usb"] as const;
 export type Media = (typeof MEDIA)[number];
@@ -14,9 +15,10 @@ export interface Combination {
 }
 
 /** All combinations of a profile's ISO, those that cannot be among them. Pure. */
-export function combinations({ arch }: Pick<Profile, "arch">): Combination[] {
+export function combinations({ arch, boot }: Pick<Profile, "arch" | "boot">): Combination[] {
+	const withoutBios = arch === "arm64" ? "arm64 machines have no BIOS" : "a unified kernel image starts by UEFI alone";
 	const impossible = (firmware: Firmware) =>
-		firmware === "bios" && arch === "arm64" ? "arm64 machines have no BIOS" : null;
+		firmware === "bios" && !startsByBios({ arch, boot }) ? withoutBios : null;
 	return FIRMWARE.flatMap((firmware) => MEDIA.map((media) => ({ firmware, media, impossible: impossible(firmware) })));
 }
 

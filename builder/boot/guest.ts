@@ -1,15 +1,21 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
+import { type EfiVariable, enrolled, withVariables } from "../tools/efi-vars.ts";
 import { type Guest, INSERT_STICK, PULL_STICK, qemuArgs, qemuProgram, uefiFirmware } from "../tools/qemu.ts";
 import { qmp } from "../tools/qmp.ts";
 import type { Run } from "../tools/run.ts";
+import { UKI_CERTIFICATE } from "../uki/boots.ts";
 import { probeAccel } from "./accel.ts";
 
 export interface GuestOptions extends Omit<Guest, "accel" | "uefi" | "forward" | "qmp"> {
 	/** Ports of the guest to reach from this host's loopback address. */
 	readonly ports: readonly number[];
+	/** With Secure Boot the certificate on the ISO is the only one enrolled, in place of Microsoft's. */
+	readonly ownKey: boolean;
+	/** Further UEFI variables, for firmware whose keys are not Microsoft's. */
+	readonly variables?: readonly EfiVariable[];
 	/** Scratch folder. */
 	readonly work: string;
 	readonly run: Run;
@@ -38,6 +44,7 @@ export async function startGuest(o: GuestOptions): Promise<RunningGuest> {
 	const { accel, why } = await probeAccel(o.run, o.arch, kernel, o.work);
 	const ports = await freePorts(o.ports.length);
 	const uefi = o.firmware === "bios" ? null : await uefiFirmware(o.arch, o.firmware, join(o.work, "vars.fd"));
+	if (uefi !== null) await setVariables(o, uefi.vars);
 	const forward = o.ports.map((port, i) => [port, ports[i]!] as const);
 	// The kernel takes 107 bytes for a socket's path (unix(7)), and the scratch folder may lie deep.
 	const short = await mkdtemp("/tmp/slipway-qmp-");
@@ -65,6 +72,17 @@ export async function startGuest(o: GuestOptions): Promise<RunningGuest> {
 			if (!expected) throw error;
 		},
 	};
+}
+
+async function setVariables(o: GuestOptions, image: string): Promise<void> {
+	const variables = [...(o.variables ?? [])];
+	if (o.ownKey && o.firmware === "uefi-secureboot") {
+		const certificate = join(o.work, "certificate.cer");
+		const extract = ["-extract", `/${UKI_CERTIFICATE}`, certificate];
+		await o.run("xorriso", ["-osirrox", "on", "-indev", `stdio:${o.iso}`, ...extract], { signal: o.signal });
+		variables.push(...enrolled(await readFile(certificate)));
+	}
+	if (variables.length > 0) await writeFile(image, withVariables(await readFile(image), variables));
 }
 
 /** Ports that nothing listens on. Another program may take one in between; QEMU then says so. */

@@ -10,7 +10,7 @@ import { say } from "./ready-guest.ts";
 
 export interface MatrixRun {
 	readonly release: BuiltRelease;
-	readonly profile: Pick<Profile, "arch">;
+	readonly profile: Pick<Profile, "arch" | "boot">;
 	readonly host: MatrixReport["host"];
 	readonly wanted: ReturnType<typeof onlyFilter>;
 	readonly signal: AbortSignal;

@@ -64,6 +64,7 @@ export async function withReadyGuest<T>(
 		const startedAt = new Date();
 		guest = await startGuest({
 			...{ arch: profile.arch, firmware: o.firmware, media: o.media, iso: release.iso, memory, serialLog, work, run },
+			ownKey: profile.boot === "uki",
 			...{ disk: o.disk, ports: lan ? [STATUS_PORT, REGISTRY_PORT] : [], signal },
 		});
 		onStart(guest);

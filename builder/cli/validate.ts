@@ -2,6 +2,7 @@ import { SlipwayErrors } from "../../bundle/errors.ts";
 import { setupPurposes } from "../plan/foreign.ts";
 import { type Checked, checkProfile, checkToken } from "../plan/prepare.ts";
 import { profileNames } from "../profile/load.ts";
+import { openUkiSigner } from "../uki/key.ts";
 import type { CommandContext } from "./command.ts";
 import { errorsIn } from "./report.ts";
 
@@ -16,7 +17,10 @@ export async function validate(
 	for (const profile of names.length > 0 ? names : await profileNames(root)) {
 		try {
 			const checked = await checkProfile({ root, profile, base: options.base });
-			if (options.forBuild === true) await checkToken(checked, process.env);
+			if (options.forBuild === true) {
+				await checkToken(checked, process.env);
+				await openUkiSigner(checked.profile, process.env);
+			}
 			valid.push(checked);
 		} catch (thrown) {
 			errors.push(...errorsIn(thrown));

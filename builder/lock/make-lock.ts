@@ -12,7 +12,7 @@ export function askedOf({ profile, base, bundles, packages }: Checked): BaseLock
 	const content = bundles
 		.map((bundle) => [bundle.name, archivePackages(bundle.packs, base, profile.fips)] as const)
 		.filter(([, wanted]) => wanted.length > 0);
-	return { root: [...packages].sort(), boot: bootPackages(base, profile.arch), content: Object.fromEntries(content) };
+	return { root: [...packages].sort(), boot: bootPackages(base, profile), content: Object.fromEntries(content) };
 }
 
 /**

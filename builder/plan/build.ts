@@ -3,6 +3,7 @@ import type { BundleDefinition } from "../packs/definition.ts";
 import type { Base, Profile } from "../profile/schema.ts";
 import type { Signer } from "../signing/signer.ts";
 import type { Arch } from "../tools/host-arch.ts";
+import type { UkiSigner } from "../uki/key.ts";
 import type { BuildTrust } from "./trust.ts";
 
 /** A resolved build: everything that stages may read, gathered before the plan is made. */
@@ -33,6 +34,8 @@ export interface Build {
 	readonly archiveEpoch: number;
 	readonly signer: Signer;
 	readonly trust: BuildTrust;
+	/** For `boot: uki`; null: none is asked for. */
+	readonly uki: UkiSigner | null;
 	/** Profile version, with `-dev.<epoch>` for the development key. */
 	readonly version: string;
 	readonly mirror: string | undefined;

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { archiveEpoch } from "../archive/answer.ts";
-import { bootPackages, proPackages, rootPackages, workshopPackages } from "../archive/packages.ts";
+import { bootPackages, checkKernelSigned, proPackages, rootPackages, workshopPackages } from "../archive/packages.ts";
 import { keptResolve, type ResolveRequest, resolveArchive } from "../archive/resolve.ts";
 import { lockedSets } from "../lock/locked-sets.ts";
 import { type BundleDefinition, loadBundleDefinition } from "../packs/definition.ts";
@@ -15,6 +15,7 @@ import { openSigner } from "../signing/open-signer.ts";
 import { loadOverlay, type OverlayManifest } from "../stages/overlay-manifest.ts";
 import { hostArch } from "../tools/host-arch.ts";
 import { run } from "../tools/run.ts";
+import { openUkiSigner } from "../uki/key.ts";
 import { displayPath, throwAll } from "../yaml/load.ts";
 import type { Build } from "./build.ts";
 import { sourceEpoch } from "./epoch.ts";
@@ -109,7 +110,7 @@ export function archiveRequest(
 		base,
 		arch: profile.arch,
 		packages,
-		boot: bootPackages(base, profile.arch),
+		boot: bootPackages(base, profile),
 		mirror: mirror ?? profile.archive.mirror ?? undefined,
 		keyring: keyring ?? profile.archive.keyring ?? undefined,
 		cacheDir: cacheFolder(root),
@@ -139,6 +140,7 @@ export async function prepareBuild(
 	const { root, env } = request;
 	const { profile, base, bundles } = checked;
 	const cacheDir = cacheFolder(root);
+	const uki = await openUkiSigner(profile, env);
 	const inputs = request.inputs === undefined ? undefined : await loadInputs(request.inputs, profile.name, base.name);
 	if (inputs !== undefined && !how.offline) await checkTools(inputs.tools, run);
 	const ask = archiveRequest(request, checked);
@@ -155,6 +157,7 @@ export async function prepareBuild(
 	const forWorkshop = { ...ask, arch: host, packages: workshopPackages(base), boot: [] };
 	const workshop = host === profile.arch ? null : (inputs?.workshop ?? (await answer(forWorkshop)));
 	if (resolve === undefined || workshop === undefined) return undefined;
+	checkKernelSigned(profile.boot, Object.keys(resolve.packages));
 	if (!how.offline) for (const bundle of bundles) await lockTags(bundle, { cacheDir, env, signal: how.signal });
 	const signer = await openSigner({
 		root,
@@ -181,6 +184,7 @@ export async function prepareBuild(
 		archiveEpoch: archiveEpoch(resolve),
 		signer,
 		trust: await buildTrust(profile, signer),
+		uki,
 		version: versionOf(inputs, profile.version, signer.development, epoch),
 		mirror,
 		keyring,

@@ -2,7 +2,11 @@ import { readFile } from "node:fs/promises";
 import { SlipwayError } from "../../bundle/errors.ts";
 
 /** Secrets by the environment variable that names their file. A stage gets those that it declares, and no other. */
-export const SECRET_FILES = { proToken: "PRO_TOKEN_FILE", registryAuth: "REGISTRY_AUTH_FILE" } as const;
+export const SECRET_FILES = {
+	proToken: "PRO_TOKEN_FILE",
+	registryAuth: "REGISTRY_AUTH_FILE",
+	ukiKey: "UKI_KEY",
+} as const;
 export type SecretName = keyof typeof SECRET_FILES;
 
 export interface Secret {

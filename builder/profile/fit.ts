@@ -18,6 +18,8 @@ export const GENERIC = "generic";
 export function checkPair(values: ProfileFile, base: Base, hardware: HardwareFile | undefined, add: Add): void {
 	const { arch, fips = false } = values;
 	if (fips && base.fips === null) add("E_FIPS_BASE", `The base ${base.name} has no FIPS provider.`, "fips");
+	if (values.boot === "uki" && base.uki === null)
+		add("E_PROFILE_VALUE", `The base ${base.name} has no EFI stub for \`boot: uki\`.`, "boot");
 	if (arch === undefined) return;
 	if (hardware !== undefined && !hardware.arch.includes(arch)) {
 		add("E_HARDWARE_ARCH", `${values.hardware} is hardware for ${hardware.arch.join(", ")}, not ${arch}.`, "hardware");

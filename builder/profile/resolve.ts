@@ -171,6 +171,7 @@ function withDefaults(name: string, values: ProfileFile & { base: string }, hard
 		bundles: bundleList(values).map((bundle) => ({ ...bundle, name: path.basename(bundle.name, ".yaml") })),
 		audience: values.audience ?? "",
 		root: values.root ?? "live",
+		boot: values.boot ?? "grub",
 		hardware: values.hardware ?? null,
 		kernel: { flavour: values.kernel?.flavour ?? GENERIC, arguments: values.kernel?.arguments ?? [] },
 		firmware: values.firmware ?? [],

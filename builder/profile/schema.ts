@@ -51,6 +51,12 @@ export const profileSchema = z.strictObject({
 		.describe(
 			"`live`: the root image is read from the medium, which has to stay; `ram`: it is copied to memory at the start, and the medium may be pulled out",
 		),
+	boot: z
+		.enum(["grub", "uki"])
+		.optional()
+		.describe(
+			"`grub`: the distribution's signed shim and GRUB, BIOS too; `uki`: one EFI program with kernel, initrd and kernel line, signed with your own key (UKI_KEY=, UKI_CERT=), UEFI alone",
+		),
 	hardware: name
 		.optional()
 		.describe(
@@ -134,6 +140,7 @@ export const resolvedProfile = z.strictObject({
 	bundles: z.array(z.strictObject({ name, optional: z.boolean() })),
 	audience: z.string(),
 	root: z.enum(["live", "ram"]),
+	boot: z.enum(["grub", "uki"]),
 	hardware: name.nullable(),
 	kernel: z.strictObject({ flavour: name, arguments: z.array(z.string()) }),
 	/** Device classes, with what the hardware set asks for. */
@@ -206,6 +213,13 @@ export const baseSchema = z.strictObject({
 	secureBoot: z
 		.record(arch, z.strictObject({ packages: z.array(packageName), shim: z.string(), grub: z.string() }))
 		.describe("Signed shim and CD variant of signed GRUB: packages and the files in them"),
+	uki: z
+		.record(arch, z.strictObject({ package: packageName, stub: z.string() }))
+		.nullable()
+		.default(null)
+		.describe(
+			"systemd's EFI stub, behind which `boot: uki` puts kernel and initrd: package and file; null: it has none",
+		),
 	grub: z.record(arch, z.array(packageName)).describe("Packages with GRUB's modules for self-made images"),
 	fips: z
 		.strictObject({

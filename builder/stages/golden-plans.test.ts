@@ -120,7 +120,7 @@ async function fakeBuild(name: string, baseName: string, hostArch: Arch = "amd64
 				overlays.flatMap((overlay) => overlay.packages),
 			),
 		),
-		boot: versions(bootPackages(base, profile.arch)),
+		boot: versions(bootPackages(base, profile)),
 		resolvedAt: "2027-01-15T08:00:00.000Z",
 	};
 	const signer = {
@@ -149,6 +149,7 @@ async function fakeBuild(name: string, baseName: string, hostArch: Arch = "amd64
 			refresh: false,
 			epoch: EPOCH,
 			archiveEpoch: EPOCH,
+			uki: null,
 			version: profile.version,
 			mirror: undefined,
 			keyring: undefined,
@@ -172,7 +173,7 @@ function describePlan(build: Build): string {
 	const sections: [string, string][] = [
 		["packages resolved in the public archive", rootPackages(base, profile).join("\n  ")],
 		["packages that need a token", proPackages(base, profile).join("\n  ")],
-		["packages for the boot stage", bootPackages(base, profile.arch).join("\n  ")],
+		["packages for the boot stage", bootPackages(base, profile).join("\n  ")],
 		[
 			"mmdebstrap for the workshop",
 			build.workshop === null

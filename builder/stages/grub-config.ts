@@ -35,7 +35,6 @@ export function menuOf({ profile, base, version, signer }: Build): Menu {
  * write to. `quiet` leaves the screen to the agent's few lines.
  */
 export function grubConfig(m: Menu, line: readonly string[], rootId: string): string {
-	const serial = `console=${m.serial},${m.baud}n8`;
 	const entry = (name: string, words: readonly string[]) =>
 		[
 			`menuentry "${name}: ${m.title}" {`,
@@ -48,13 +47,22 @@ export function grubConfig(m: Menu, line: readonly string[], rootId: string): st
 		"set timeout=5",
 		`search --no-floppy --set=root --file ${rootMark(rootId)}`,
 		...serialTerminal(m),
-		entry("Start", [serial, "console=tty0", "quiet"]),
-		entry("Start with serial console", ["console=tty0", serial]),
-		entry("Check the medium", [serial, "console=tty0", "quiet", "slipway.check=1"]),
+		entry("Start", startWords(m)),
+		entry("Start with serial console", ["console=tty0", serialConsole(m)]),
+		entry("Check the medium", [...startWords(m), "slipway.check=1"]),
 		// Not an entry to start: the one way to show a line under a menu without graphics.
 		...(m.notes.length === 0 ? [] : [`menuentry "(${m.notes.join("; ")})" {\n\ttrue\n}`]),
 		"",
 	].join("\n");
+}
+
+/** Where the kernel of the first entry writes. */
+export function startWords(m: Menu): string[] {
+	return [serialConsole(m), "console=tty0", "quiet"];
+}
+
+function serialConsole({ serial, baud }: Menu): string {
+	return `console=${serial},${baud}n8`;
 }
 
 /** BIOS shows the menu on the serial port too; UEFI firmware mirrors its own console there, and twice would be garbled. */

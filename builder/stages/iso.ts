@@ -9,6 +9,7 @@ import type { Stage, StageContext } from "../plan/stage.ts";
 import { recordingSigner } from "../signing/record.ts";
 import { chunksOf } from "../tools/chunks.ts";
 import { writeIso } from "../tools/xorriso.ts";
+import { startsByBios } from "../uki/boots.ts";
 import { codeOf } from "./code.ts";
 import { readContentRecord } from "./content-record.ts";
 import { localContentBytes } from "./content-size.ts";
@@ -22,6 +23,7 @@ const options = z.strictObject({
 	base: z.string(),
 	arch: z.enum(["amd64", "arm64"]),
 	fips: z.boolean(),
+	boot: z.enum(["grub", "uki"]),
 	/** dracut's FIPS module compares the kernel on the medium, under this name, with the HMAC in the root. */
 	checkedKernel: z.string().nullable(),
 	/** Signs the ISO release. */
@@ -51,6 +53,7 @@ export const iso: Stage<Options> = {
 		base: profile.base,
 		arch: profile.arch,
 		fips: profile.fips,
+		boot: profile.boot,
 		checkedKernel: profile.fips && base.fips?.dracutModules.includes("fips") ? "vmlinuz0" : null,
 		keyId: signer.keyId,
 		epoch,
@@ -78,7 +81,7 @@ export const iso: Stage<Options> = {
 		const bundles = content.files.map((file) => ({ ...file, path: `content/${file.path}` }));
 		const sources = [...system, ...disk, ...bundles.map(({ path }) => [path, join(inputs.content!, path)] as const)];
 		const image = join(out, "image.iso");
-		const bios = o.arch === "amd64";
+		const bios = startsByBios(o);
 		const plan = {
 			out: image,
 			volumeId: volumeId(rootId),
@@ -104,7 +107,8 @@ async function systemFiles(
 	return [
 		["live/rootfs.squashfs", join(inputs.root!, "rootfs.squashfs")],
 		["boot/vmlinuz", kernel],
-		["boot/initrd", join(inputs.initrd!, "initrd")],
+		// With `boot: uki` the initrd is in the signed program, where nobody changes it.
+		...(o.boot === "uki" ? [] : [["boot/initrd", join(inputs.initrd!, "initrd")] as const]),
 		...(o.checkedKernel === null ? [] : [[o.checkedKernel, kernel] as const]),
 		...(await filesOf(join(inputs.boot!, "tree"))),
 	];

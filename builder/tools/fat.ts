@@ -15,7 +15,9 @@ export async function fatImage(
 	const env = { SOURCE_DATE_EPOCH: String(o.epoch) };
 	await writeFile(image, "");
 	await truncate(image, o.size);
-	await run("mkfs.vfat", ["--invariant", "-F", "12", "-i", o.serial, "-n", o.label, image], { env });
+	// FAT12 is for small ones: it has at most 4084 clusters.
+	const width = o.size <= 16 * 2 ** 20 ? "12" : "16";
+	await run("mkfs.vfat", ["--invariant", "-F", width, "-i", o.serial, "-n", o.label, image], { env });
 	const folders = new Set<string>();
 	for (const path of files.keys()) {
 		for (let folder = dirname(path); folder !== "/"; folder = dirname(folder)) folders.add(folder);
