@@ -35,7 +35,7 @@ export async function list({ root, print }: CommandContext): Promise<void> {
 					data.profiles.map((p) =>
 						"error" in p
 							? [p.name, p.error]
-							: [p.name, p.product, p.arch, p.fips ? "FIPS" : "", p.base, p.hardware ?? "", testedText(p.tested)],
+							: [p.name, p.product, p.arch, p.fips ? "FIPS" : "", p.base, p.hardware ?? "(any)", testedText(p.tested)],
 					),
 				),
 				"Hardware",
@@ -46,8 +46,8 @@ export async function list({ root, print }: CommandContext): Promise<void> {
 				),
 				"Bases",
 				...table(data.bases.map((b) => [b.name, b.title, b.arch.join(" "), fipsText(b.fips)])),
-				"Firmware classes, by base",
-				...table(data.bases.map((b) => [b.name, Object.entries(b.firmware).map(firmwareText).join(", ")])),
+				"Firmware classes",
+				...firmwareLines(data.bases),
 				"Bundles",
 				...table(bundles.map((name) => [name])),
 				"",
@@ -84,6 +84,19 @@ function refusal(error: unknown): string {
 /** Classes with the architectures that they are for, where not all have them. */
 function firmwareOf({ classes }: Base["firmware"]) {
 	return Object.fromEntries(Object.entries(classes).map(([name, { arch }]) => [name, arch ?? null]));
+}
+
+/** Bases that have the same classes share their lines. */
+function firmwareLines(bases: readonly { name: string; firmware: ReturnType<typeof firmwareOf> }[]): string[] {
+	const byText = Object.groupBy(bases, ({ firmware }) => Object.entries(firmware).map(firmwareText).join(", "));
+	return Object.entries(byText).flatMap(([text, same = []]) => [
+		`  ${same.map(({ name }) => name).join(", ")}:`,
+		...wrap(text, 100).map((line) => `    ${line}`),
+	]);
+}
+
+function wrap(text: string, width: number): string[] {
+	return text.match(new RegExp(`.{1,${width}}(?: |$)`, "g"))?.map((line) => line.trimEnd()) ?? [];
 }
 
 function firmwareText([name, arch]: [string, readonly string[] | null]): string {
