@@ -14,7 +14,7 @@ installkernel() {
 }
 
 install() {
-	inst_multiple cat cp dd dmsetup ln losetup lsblk mkdir mount sed sleep stat tr umount
+	inst_multiple cat cp dd dmsetup ln losetup lsblk mkdir mount sed sleep stat systemctl tr umount
 	inst_script "$moddir/slipway-root.sh" /sbin/slipway-root
 	inst_hook initqueue/settled 50 "$moddir/settled.sh"
 	inst_hook initqueue/timeout 50 "$moddir/timeout.sh"

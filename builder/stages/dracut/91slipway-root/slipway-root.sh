@@ -27,7 +27,8 @@ say() { # LINE…
 stop() { # LINE…
 	say "$@" "The machine restarts in 60 seconds."
 	sleep 60
-	echo b >/proc/sysrq-trigger
+	systemctl reboot --force --force
+	exit 1
 }
 
 damaged() {
