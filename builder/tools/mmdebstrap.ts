@@ -115,14 +115,13 @@ function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unkno
 	const expired = first(/Release file for .* is expired/);
 	if (expired !== undefined)
 		return new SlipwayError("E_ARCHIVE_EXPIRED", `The archive of ${o.suite} is too old: ${expired}`);
-	const script = /^dpkg: error processing package (\S+)/.exec(first(/^dpkg: error processing package \S+/) ?? "")?.[1];
-	const strayed = first(/^strayed: /);
-	if (o.mode === "chrootless" && (script ?? strayed) !== undefined) {
-		const what =
-			script === undefined
-				? `Scripts of packages wrote outside of the root, ${strayed}`
-				: `${script}: its scripts need a root of its own architecture, or fail`;
-		return new SlipwayError("E_FOREIGN_PACKAGE", `${what}.`);
+	if (o.mode === "chrootless") {
+		// The last words of a script may have no end of line.
+		const script = /dpkg: error processing package (\S+)/.exec(first(/dpkg: error processing package \S/) ?? "")?.[1];
+		const strayed = /^strayed: (.*)/.exec(first(/^strayed: /) ?? "")?.[1];
+		const why = script !== undefined ? `the scripts of ${script} fail` : `scripts wrote to ${strayed}`;
+		const message = `Packages for ${o.arch} are installed from outside of their root, and ${why}.`;
+		if ((script ?? strayed) !== undefined) return new SlipwayError("E_FOREIGN_PACKAGE", message);
 	}
 	const gone = first(/Version '.*' for '.*' was not found/);
 	if (gone !== undefined)
