@@ -82,6 +82,21 @@ test("the plan of the laboratory base says that nothing is certified", async () 
 	expect(stdout).toContain("not certified");
 });
 
+test("plan and describe name the hardware, and the packages that its firmware classes stand for", async () => {
+	const server = path.join(projectRoot, "test/golden/profiles/generic-server.yaml");
+	const described = JSON.parse((await slipway(["describe", server, "--base", "debian-13", "--json"])).stdout);
+	expect(described).toMatchObject({ hardware: { title: "Generic server (x86_64)", tested: false } });
+	expect(described.firmware.classes.map((one: { class: string }) => one.class)).toContain("ethernet-broadcom");
+	const { stdout } = await slipway(["plan", server, "--base", "debian-13"]);
+	expect(stdout).toMatch(/^generic-server .*, for Generic server \(x86_64\)$/m);
+	expect(stdout).toMatch(/^Firmware: .*\n(?: .*\n)* {2}ethernet-broadcom: firmware-bnx2/m);
+	const wrong = await slipway(["plan", await profile("arm", `extends: [${server}]\narch: arm64\n`)]);
+	expect(wrong).toMatchObject({
+		exitCode: 3,
+		stderr: expect.stringMatching(/generic-server.yaml:5:\d+: E_HARDWARE_ARCH/),
+	});
+});
+
 test("a slip in the command line is bad input with the nearest command, and help is no error", async () => {
 	expect(await slipway(["biuld"])).toMatchObject({
 		exitCode: 2,
