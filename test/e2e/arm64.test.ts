@@ -145,7 +145,7 @@ test("a host without the emulator is told so before anything is asked or made", 
 });
 
 test("the FIPS appliance boots by UEFI from CD with Secure Boot, to ready, with all proofs", async () => {
-	const report = await boot("vertex-fips-arm64", "cd");
+	const report = await boot("vertex-fips-arm64", "uefi-secureboot", "cd");
 	expect(report.checks.filter((check) => !check.ok)).toEqual([]);
 	expect(report.checks.map((check) => check.name)).toEqual(
 		expect.arrayContaining([
@@ -162,14 +162,14 @@ test("the FIPS appliance boots by UEFI from CD with Secure Boot, to ready, with 
 });
 
 test("the other appliance boots from a stick, with its root in memory", async () => {
-	const report = await boot("palette-arm64", "usb");
+	const report = await boot("palette-arm64", "uefi", "usb");
 	expect(report.checks.filter((check) => !check.ok)).toEqual([]);
 	expect(report.checks.map((check) => check.name)).toEqual(expect.arrayContaining(["medium put back", "blobs"]));
 	expect(report.status).toMatchObject({ stage: "ready", fips: { required: false } });
 });
 
-async function boot(profile: string, media: string) {
-	const args = ["boot", profile, "--base", BASE, "--check", "--json", "--media", media];
+async function boot(profile: string, firmware: string, media: string) {
+	const args = ["boot", profile, "--base", BASE, "--check", "--json", "--firmware", firmware, "--media", media];
 	const { stdout } = await slipway([...args, "--timeout", "1200"]);
 	return JSON.parse(stdout) as { checks: { name: string; ok: boolean }[]; status: Record<string, unknown> };
 }

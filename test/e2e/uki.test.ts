@@ -94,7 +94,7 @@ async function start(name: string, iso: string, firmware: GuestOptions["firmware
 	const work = join(dir, name);
 	const serial = join(dir, `${name}.log`);
 	await mkdir(work);
-	const machine = { arch: "amd64", media: "cd", memory: 2048, disk: null, ports: [8080], ownKey: true } as const;
+	const machine = { arch: "amd64", media: "usb", memory: 2048, disk: null, ports: [8080], ownKey: true } as const;
 	const signal = new AbortController().signal;
 	const guest = await startGuest({
 		...machine,
