@@ -120,9 +120,9 @@ async function build(
 	index: number,
 	{ monitor, signal, env = process.env }: RunPlanOptions,
 ): Promise<string | { out: string }> {
-	const held = await lock(`${plan.cache.dir}/stages/${planned.id}`, signal, () =>
-		monitor.note("waits for another build of this stage"),
-	);
+	const wait = () => monitor.note("waits for another build of this stage");
+	const about = { track: "steps", name: `lock ${planned.name}` } as const;
+	const held = await span(about, () => lock(`${plan.cache.dir}/stages/${planned.id}`, signal, wait));
 	try {
 		const hit = await plan.cache.find(planned.id);
 		if (hit !== undefined) return hit;

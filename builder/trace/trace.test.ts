@@ -85,6 +85,9 @@ test("of a build, the stages that ran are shown with their reason and their prog
 		["stages", "bootstrap", why],
 		["stages", "overlay", why],
 		["stages", "root", why],
+		["steps", "lock bootstrap", undefined],
+		["steps", "lock overlay", undefined],
+		["steps", "lock root", undefined],
 		["programs", "sh", 0],
 	]);
 	expect(first.folders).toHaveLength(1);

@@ -94,7 +94,7 @@ test("refuses what is not removable, no disk, too small, a partition, mounted, a
 		await refused(
 			device,
 			["--yes-really"],
-			new RegExp(`E_DEVICE: .* is mounted at ${point} .*[sS]*E_DEVICE: .* is used for swap`),
+			new RegExp(`E_DEVICE: .* is mounted at ${point} .*[\\s\\S]*E_DEVICE: .* is used for swap`),
 		);
 		// What the facts did not show, the kernel refuses.
 		await expect(openRawDisk(device)).rejects.toMatchObject({ code: "E_BUSY" });
