@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { type Base, baseSchema } from "../profile/schema.ts";
 import { mmdebstrap } from "../tools/mmdebstrap.ts";
@@ -9,7 +9,7 @@ import type { Run } from "../tools/run.ts";
 import { archiveEpoch, parseInstall, parseRelease } from "./answer.ts";
 import { checkInstalled, installedPackages } from "./dpkg.ts";
 import { resolveArchive } from "./resolve.ts";
-import { aptSources, findKeyring } from "./sources.ts";
+import { aptSources, findKeyring, mirrorOf } from "./sources.ts";
 
 const base: Base = baseSchema.parse({
 	...{ apiVersion: "slipway/v1", kind: "Base", name: "b", title: "B", distribution: "ubuntu", suite: "s" },
@@ -43,6 +43,24 @@ test("archive lines: the base's mirror with its pockets; MIRROR= replaces it; a 
 		"deb http://m s-updates main universe",
 		"deb http://sec s-security main universe",
 	]);
+});
+
+test("a snapshot is an address of its own, of the base's archive of snapshots or of the mirror's", () => {
+	const id = "20240301T030400Z";
+	const dated = { ...base, archive: { ...base.archive, snapshot: "https://snap/ubuntu/{snapshot}" } };
+	expect(mirrorOf(base, "http://m", undefined)).toBe("http://m");
+	expect(aptSources(dated, "amd64", mirrorOf(dated, undefined, id))[1]).toBe(
+		`deb [check-valid-until=no] https://snap/ubuntu/${id} s-updates main universe`,
+	);
+	expect(mirrorOf(dated, "http://m/{snapshot}/d http://m/{snapshot}/sec", id)).toBe(
+		`http://m/${id}/d http://m/${id}/sec`,
+	);
+	for (const [mirror, of, wrong] of [
+		[undefined, base, id],
+		["http://m", dated, id],
+		[undefined, dated, "yesterday"],
+	] as const)
+		expect(() => mirrorOf(of, mirror, wrong)).toThrow(expect.objectContaining({ code: "E_USAGE" }));
 });
 
 test("an address with a password in it is refused, and not repeated", () => {
@@ -114,6 +132,30 @@ test.each([
 		target: "t",
 	} as const;
 	await expect(mmdebstrap(failing(line), request, 0)).rejects.toMatchObject({ code });
+});
+
+test("a proxy is told to apt in the environment alone, so that no trace of it is left", async () => {
+	vi.stubEnv("APT_PROXY", "http://proxy:3142");
+	onTestFinished(() => {
+		vi.unstubAllEnvs();
+	});
+	let called: { args: readonly string[]; env: Record<string, string> } | undefined;
+	const request = {
+		suite: "s",
+		arch: "amd64",
+		variant: "custom",
+		include: [],
+		sources: [],
+		keyring: "k",
+		target: "t",
+	} as const;
+	const asking: Run = async (_, args, options) => {
+		called = { args, env: options!.env! };
+		return { stdout: "", stderr: "", exitCode: 0 };
+	};
+	await mmdebstrap(asking, request, 0);
+	expect(called!.env).toMatchObject({ http_proxy: "http://proxy:3142", https_proxy: "http://proxy:3142" });
+	expect(called!.args.join(" ")).not.toContain("proxy");
 });
 
 test("an archive is asked once; its answer is kept until --refresh, and a failure leaves nothing behind", async () => {

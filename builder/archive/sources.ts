@@ -25,11 +25,36 @@ export function aptSources(
 	if (main === undefined) return [];
 	const components = base.components.join(" ");
 	const suites = ["", ...base.archive.pockets].map((pocket) => base.suite + pocket);
+	// A snapshot is as old as it is meant to be.
+	const words = (address: string) => (DATED.test(address) ? `[check-valid-until=no] ${address}` : address);
 	const lines = (address: string, names: readonly string[]) =>
-		names.map((suite) => `deb ${address} ${suite} ${components}`);
+		names.map((suite) => `deb ${words(address)} ${suite} ${components}`);
 	if (given[1] !== undefined) return [...lines(main, suites), ...lines(given[1], [`${base.suite}-security`])];
 	const more = resolved.map(({ suite }) => suite).filter((suite) => !suites.includes(suite));
 	return [...lines(main, suites), ...lines(main, more)];
+}
+
+const SNAPSHOT_ID = /^\d{8}T\d{6}Z$/;
+const DATED = /\/\d{8}T\d{6}Z(?:\/|$)/;
+
+/**
+ * The mirror of a build: that of a snapshot of the archive, if one is asked for (SNAPSHOT=20240301T030400Z), else the one given.
+ * `{snapshot}` in the given mirror, else in the base's own address of snapshots, is where the id goes.
+ * Errors: E_USAGE for an id of another form, and when nothing says where snapshots are.
+ */
+export function mirrorOf(base: Base, mirror: string | undefined, snapshot: string | undefined): string | undefined {
+	if (snapshot === undefined) return mirror;
+	if (!SNAPSHOT_ID.test(snapshot)) {
+		throw new SlipwayError("E_USAGE", `SNAPSHOT=${snapshot} is no snapshot's id.`, {
+			next: "Give the time in UTC, such as 20240301T030400Z.",
+		});
+	}
+	const template = mirror ?? base.archive.snapshot;
+	if (template?.includes("{snapshot}")) return template.replaceAll("{snapshot}", snapshot);
+	const where = mirror === undefined ? `${base.title} names no archive of snapshots` : "MIRROR= names no place for it";
+	throw new SlipwayError("E_USAGE", `SNAPSHOT= is set, and ${where}.`, {
+		next: "Set MIRROR= to an archive of snapshots, with {snapshot} where the id goes.",
+	});
 }
 
 /** An archive's address stands in logs and records. The message does not repeat it. */

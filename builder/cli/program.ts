@@ -7,13 +7,15 @@ export interface BuildOptions {
 	readonly base?: string;
 	readonly mirror?: string;
 	readonly keyring?: string;
+	readonly snapshot?: string;
 }
 
 export function withBuildOptions(command: Command): Command {
 	return command
 		.addOption(new Option("--base <name>", "base to build on instead of the profile's").env("BASE"))
 		.addOption(new Option("--mirror <url>", "mirror of the base's archive").env("MIRROR"))
-		.addOption(new Option("--keyring <file>", "keyring of that mirror").env("KEYRING"));
+		.addOption(new Option("--keyring <file>", "keyring of that mirror").env("KEYRING"))
+		.addOption(new Option("--snapshot <id>", "snapshot of the archive, such as 20240301T030400Z").env("SNAPSHOT"));
 }
 
 function json(command: Command): Command {

@@ -4,6 +4,7 @@ import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { archiveEpoch } from "../archive/answer.ts";
 import { bootPackages, checkKernelSigned, proPackages, rootPackages, workshopPackages } from "../archive/packages.ts";
 import { keptResolve, type ResolveRequest, resolveArchive } from "../archive/resolve.ts";
+import { mirrorOf } from "../archive/sources.ts";
 import { lockedSets } from "../lock/locked-sets.ts";
 import { type BundleDefinition, loadBundleDefinition } from "../packs/definition.ts";
 import { lockTags } from "../packs/lock-tags.ts";
@@ -29,6 +30,8 @@ export interface BuildRequest {
 	readonly base?: string | undefined;
 	readonly mirror?: string | undefined;
 	readonly keyring?: string | undefined;
+	/** Id of a snapshot of the archive. */
+	readonly snapshot?: string | undefined;
 	readonly refresh?: boolean | undefined;
 	/** Path of an X.inputs.json. */
 	readonly inputs?: string | undefined;
@@ -103,7 +106,13 @@ function cacheFolder(root: string): string {
 
 /** What the archive is asked for a profile's root image. Pure. */
 export function archiveRequest(
-	{ root, mirror, keyring, refresh }: Pick<BuildRequest, "root" | "mirror" | "keyring" | "refresh">,
+	{
+		root,
+		mirror,
+		keyring,
+		snapshot,
+		refresh,
+	}: Pick<BuildRequest, "root" | "mirror" | "keyring" | "snapshot" | "refresh">,
 	{ profile, base, packages }: Checked,
 ): ResolveRequest {
 	return {
@@ -111,7 +120,7 @@ export function archiveRequest(
 		arch: profile.arch,
 		packages,
 		boot: bootPackages(base, profile),
-		mirror: mirror ?? profile.archive.mirror ?? undefined,
+		mirror: mirrorOf(base, mirror ?? profile.archive.mirror ?? undefined, snapshot),
 		keyring: keyring ?? profile.archive.keyring ?? undefined,
 		cacheDir: cacheFolder(root),
 		refresh: refresh ?? false,

@@ -185,6 +185,11 @@ export const baseSchema = z.strictObject({
 			mirrors: z
 				.record(z.string(), z.string())
 				.describe("Mirror per architecture; empty: mmdebstrap's own default for the suite"),
+			snapshot: z
+				.string()
+				.regex(/\{snapshot\}/, "an address with {snapshot} in it")
+				.optional()
+				.describe("Archive of snapshots, with `{snapshot}` where SNAPSHOT= goes; none: SNAPSHOT= needs a MIRROR="),
 			pockets: z.array(z.string()).describe("Pockets beside the suite, such as -updates and -security"),
 			keyrings: z
 				.array(z.string())

@@ -57,12 +57,21 @@ export function mmdebstrapArgs(o: Mmdebstrap): string[] {
 }
 
 /**
- * Runs mmdebstrap; `epoch` is the newest time a file may carry. Errors: E_ARCHIVE_UNREACHABLE, E_KEYRING, E_ARCHIVE_CHANGED,
+ * Runs mmdebstrap, through the HTTP proxy that APT_PROXY names if it is set; `epoch` is the newest time a file may carry. Errors: E_ARCHIVE_UNREACHABLE, E_KEYRING, E_ARCHIVE_CHANGED,
  * E_ARCHIVE_EXPIRED, E_DIGEST_MISMATCH, E_PROFILE_VALUE (no such package), else E_TOOL_FAILED.
  */
 export async function mmdebstrap(run: Run, o: Mmdebstrap, epoch: number, options: RunOptions = {}): Promise<void> {
 	// INITRD=No reaches the maintainer scripts: the initrd is made once, by its own stage.
-	const env = { ...options.env, SOURCE_DATE_EPOCH: String(epoch), INITRD: "No", DEBIAN_FRONTEND: "noninteractive" };
+	// In the environment, and not an option of apt's, because it must leave no trace in the root.
+	const proxy = process.env.APT_PROXY || undefined;
+	const proxies = proxy === undefined ? {} : { http_proxy: proxy, https_proxy: proxy };
+	const env = {
+		...options.env,
+		...proxies,
+		SOURCE_DATE_EPOCH: String(epoch),
+		INITRD: "No",
+		DEBIAN_FRONTEND: "noninteractive",
+	};
 	const seen: string[] = [];
 	const onLine = (line: string) => {
 		seen.push(line);
