@@ -54,7 +54,7 @@ size: ## Show where the bytes of ISO, or of PROFILE's newest one, went; a tree m
 
 # `attacks` gets a mount name space of its own: however it ends, none of its mounts is left.
 test: check ## Run all checks and tests, the real ISO and its boot included
-	@scripts/setup iso boot test
+	@scripts/setup iso foreign boot test
 	$(VITEST) --project unit
 	$(AS_ROOT) unshare --mount env $(VITEST) --project attacks
 	$(AS_ROOT) $(VITEST) --project crash

@@ -1,7 +1,7 @@
 import { mkdtemp, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { installedPackages } from "../../builder/archive/dpkg.ts";
 import type { Manifest } from "../../builder/release/manifest.ts";
 import { parseStanza } from "../../builder/tools/dpkg.ts";
@@ -111,12 +111,14 @@ test("a second build of the same inputs, without the cache, makes the same root 
 	const aside = first.stages
 		.filter(({ name }) => names.includes(name))
 		.map(({ id }) => [join(stages, id), join(stages, `${id}.aside`)] as const);
-	for (const [from, to] of aside) await run("mv", [from, to]);
+	for (const [from, to] of aside) {
+		await run("mv", [from, to]);
+		onTestFinished(() => rm(to, { recursive: true, force: true }));
+	}
 	const again = JSON.parse((await slipway(["build", "palette-arm64", "--base", BASE, "--json"])).stdout) as Built;
 	expect(again.stages.filter(({ cached }) => !cached).map(({ name }) => name)).toEqual(names);
 	for (const [now, before] of aside) {
 		await run("diff", ["--recursive", "--brief", join(now, "out"), join(before, "out")]);
-		await rm(before, { recursive: true });
 	}
 });
 
