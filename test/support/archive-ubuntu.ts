@@ -10,7 +10,8 @@ import { debianDebs, makeDeb } from "./archive-debs.ts";
 /** Packages that are Ubuntu's alone: small ones with these names, and what they depend on in Debian. */
 const UBUNTU_ONLY: Readonly<Record<string, readonly string[]>> = {
 	"linux-image-generic": ["linux-image-amd64"],
-	"linux-image-virtual": ["linux-image-cloud-amd64"],
+	// The initrd wants drivers that Debian's own small kernel lacks.
+	"linux-image-virtual": ["linux-image-amd64"],
 };
 /** In Ubuntu these come from universe. */
 const UNIVERSE = /^(dracut.*|redis.*|liblzf1|libjemalloc2)$/;
