@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { checkInstalled, installedPackages } from "../archive/dpkg.ts";
+import { pinEnv, pinLines, pinOptions } from "../archive/pins.ts";
 import { aptSources, findKeyring } from "../archive/sources.ts";
 import type { Stage } from "../plan/stage.ts";
 import { type Mmdebstrap, mmdebstrap } from "../tools/mmdebstrap.ts";
@@ -14,6 +15,8 @@ const options = z.strictObject({
 	components: z.array(z.string()),
 	/** `name=version`, all of them. */
 	include: z.array(z.string()),
+	/** The same with digests: pinLines(). */
+	pins: z.array(z.string()),
 	epoch: z.int(),
 });
 type Options = z.infer<typeof options>;
@@ -34,13 +37,14 @@ export const workshop: Stage<Options> = {
 		sources: aptSources(base, hostArch, mirror),
 		components: base.components,
 		include: Object.entries(workshop?.packages ?? {}).map(([name, version]) => `${name}=${version}`),
+		pins: workshop === null ? [] : pinLines(workshop),
 		epoch: archiveEpoch,
 	}),
 	sources: () => codeOf(import.meta.filename),
 	space: () => 800_000_000,
 	async run({ build, options: o, out, work, run }) {
 		const tar = join(out, "root.tar");
-		const env = { TMPDIR: work };
+		const env = { ...pinEnv(o.pins), TMPDIR: work };
 		await mmdebstrap(run, workshopRequest(o, await findKeyring(build.base, build.keyring), tar), o.epoch, { env });
 		const installed = installedPackages(await readFromTar(run, tar, "./var/lib/dpkg/status", work));
 		checkInstalled(installed, build.workshop?.packages ?? {});
@@ -49,5 +53,5 @@ export const workshop: Stage<Options> = {
 
 /** What mmdebstrap is asked for. Pure. */
 export function workshopRequest(o: Options, keyring: string, target: string): Mmdebstrap {
-	return { ...o, variant: "essential", keyring, target, options: ["--format=tar"] };
+	return { ...o, variant: "essential", keyring, target, options: ["--format=tar", ...pinOptions()] };
 }
