@@ -58,7 +58,7 @@ export function mmdebstrapArgs(o: Mmdebstrap): string[] {
 
 /**
  * Runs mmdebstrap, through the HTTP proxy that APT_PROXY names if it is set; `epoch` is the newest time a file may carry. Errors: E_ARCHIVE_UNREACHABLE, E_KEYRING, E_ARCHIVE_CHANGED,
- * E_ARCHIVE_EXPIRED, E_DIGEST_MISMATCH, E_PROFILE_VALUE (no such package), else E_TOOL_FAILED.
+ * E_PRO_TOKEN (refused), E_ARCHIVE_EXPIRED, E_DIGEST_MISMATCH, E_PROFILE_VALUE (no such package), else E_TOOL_FAILED.
  */
 export async function mmdebstrap(run: Run, o: Mmdebstrap, epoch: number, options: RunOptions = {}): Promise<void> {
 	// INITRD=No reaches the maintainer scripts: the initrd is made once, by its own stage.
@@ -107,6 +107,11 @@ function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unkno
 		return new SlipwayError("E_KEYRING", `The keyring ${o.keyring} does not fit the archive of ${o.suite}: ${key}`, {
 			next: "Set KEYRING= to the archive's keyring, in a folder that everyone may read: apt checks signatures as a user of its own.",
 		});
+	const refused = first(/^Invalid token\b|^Attach denied/);
+	if (refused !== undefined) {
+		const next = "See that PRO_TOKEN_FILE= holds the token of a subscription that is valid.";
+		return new SlipwayError("E_PRO_TOKEN", `Ubuntu Pro refused the token: ${refused}`, { next });
+	}
 	const missing = lines.flatMap(
 		(line) =>
 			/Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate/.exec(line)?.slice(1) ?? [],

@@ -13,12 +13,22 @@ export interface ArchiveServer {
 	close(): Promise<void>;
 }
 
-/** Serves a folder's files on loopback, and nothing else. `port` 0: any; one that is taken: any. */
-export async function serveFolder(folder: string, port = 0): Promise<ArchiveServer> {
+/** Serves a folder's files on loopback, and nothing else. `port` 0: any; one that is taken: any. `demands` names
+ * the Authorization header that a path wants. */
+export async function serveFolder(
+	folder: string,
+	port = 0,
+	demands: (path: string) => string | undefined = () => undefined,
+): Promise<ArchiveServer> {
 	const asked: string[] = [];
 	const server = createServer(async (request, response) => {
 		const name = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
 		asked.push(name);
+		const wanted = demands(name);
+		if (wanted !== undefined && request.headers.authorization !== wanted) {
+			response.writeHead(401, { "www-authenticate": 'Basic realm="private"' }).end();
+			return;
+		}
 		// A path of a URL is normalised, but an encoded one may climb.
 		const file = path.join(folder, path.posix.normalize(`/${name}`));
 		const found = await stat(file).catch(() => undefined);

@@ -9,9 +9,12 @@ import { debianDebs, makeDeb } from "./archive-debs.ts";
 
 /** Packages that are Ubuntu's alone: small ones with these names, and what they depend on in Debian. */
 const UBUNTU_ONLY: Readonly<Record<string, readonly string[]>> = {
+	"linux-image-fips": ["linux-image-cloud-amd64"],
 	"linux-image-generic": ["linux-image-amd64"],
 	// The initrd wants drivers that Debian's own small kernel lacks.
 	"linux-image-virtual": ["linux-image-amd64"],
+	"openssl-fips-module-3": ["openssl-provider-fips"],
+	"ubuntu-pro-client": ["apt"],
 };
 /** In Ubuntu these come from universe. */
 const UNIVERSE = /^(dracut.*|redis.*|liblzf1|libjemalloc2)$/;
@@ -37,12 +40,18 @@ export interface UbuntuArchive {
  * An archive laid out as Ubuntu's, with everything that `profile` takes from it on `baseName`: Debian 13's packages, and small
  * ones with Ubuntu's own names over them. The newer kernel package is only in -updates, shim only in -security.
  */
-export async function ubuntuArchive(folder: string, profile: string, baseName: string): Promise<UbuntuArchive> {
+export async function ubuntuArchive(
+	folder: string,
+	profile: string,
+	baseName: string,
+	given: readonly Pooled[] = [],
+): Promise<UbuntuArchive> {
 	const checked = await checkProfile({ root: projectRoot, profile, base: baseName });
 	const { base } = checked;
 	const asked = askedOf(checked);
-	const content = [...new Set(Object.values(asked.content).flat())].sort();
-	const debs = await debianDebs({ root: debianNames(asked.root), content, alone: asked.boot });
+	const content = debianNames(Object.values(asked.content).flat());
+	const root = debianNames([...asked.root, ...checked.proPackages]);
+	const debs = await debianDebs({ root, content, alone: asked.boot });
 	const own = join(folder, "packages");
 	await mkdir(own, { recursive: true });
 	const signed = new Set<string>(SIGNED.map(([name]) => name));
@@ -52,7 +61,8 @@ export async function ubuntuArchive(folder: string, profile: string, baseName: s
 			.map((file) => pooled(join(debs, file), UNIVERSE.test(nameIn(file)) ? "universe" : "main")),
 	);
 	const small = (name: string, version: string) => standIn(own, name, version);
-	const names = checked.packages.filter((name) => name in UBUNTU_ONLY);
+	const has = new Set(given.map((p) => p.name));
+	const names = checked.packages.filter((name) => name in UBUNTU_ONLY && !has.has(name));
 	const [shim, grub] = await Promise.all(SIGNED.map((entry) => repack(debs, own, entry)));
 	const codename = base.suite;
 	const suites: Suite[] = [
@@ -61,6 +71,7 @@ export async function ubuntuArchive(folder: string, profile: string, baseName: s
 			packages: [
 				...main.filter((p) => !signed.has(p.name)),
 				grub!,
+				...given,
 				...(await Promise.all(names.map((name) => small(name, "6.8.0-31.31")))),
 			],
 		},
