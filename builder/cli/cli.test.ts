@@ -131,7 +131,7 @@ test("list, describe and errors print JSON that names what the tables name", asy
 	expect(list.bases).toContainEqual(expect.objectContaining({ name: "debian-13", fips: "distribution" }));
 	expect(list.bundles).toContain("core");
 	const minimal = list.profiles.find((profile: { name: string }) => profile.name === "minimal-amd64");
-	expect(minimal).toMatchObject({ base: "debian-13", hardware: "qemu" });
+	expect(minimal).toMatchObject({ base: "debian-13", hardware: "qemu", tested: true });
 	expect(list.profiles.every((profile: object) => !("error" in profile))).toBe(true);
 	expect(list.hardware).toContainEqual(
 		expect.objectContaining({ name: "sbsa-server", arch: ["arm64"], tested: false }),
