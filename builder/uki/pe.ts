@@ -22,16 +22,20 @@ interface Headers {
 
 /**
  * A copy of a PE32+ image with further read-only sections behind its own, in that order (PE format, sections 3 and 4). The same
- * input gives the same bytes. A signature would be void, so an image that has one is refused. Errors: E_STAGE.
+ * input gives the same bytes. A signature would be void, so an image that has one is refused. Firmware hashes headers and sections
+ * for a signature, so that nothing else may lie between them: a symbol table is left out. Errors: E_STAGE.
  */
 export function addSections(image: Uint8Array, added: readonly Section[]): Buffer {
-	const source = Buffer.from(image);
-	const at = headersOf(source);
+	const whole = Buffer.from(image);
+	const at = headersOf(whole);
 	if (at === undefined) throw bad("it is not of the form PE32+");
-	if (isSigned(source)) throw bad("it is signed, and more sections would void that");
+	if (isSigned(whole)) throw bad("it is signed, and more sections would void that");
+	const source = whole.subarray(0, sectionsEnd(whole, at));
+	source.fill(0, at.coff + 8, at.coff + 16);
 	const sectionAlignment = source.readUInt32LE(at.optional + 32);
 	const fileAlignment = source.readUInt32LE(at.optional + 36);
 	const headersEnd = at.table + (at.sections + added.length) * SECTION_HEADER;
+	if (source.length % fileAlignment !== 0) throw bad("its last section is not aligned");
 	if (headersEnd > source.readUInt32LE(at.optional + 60)) throw bad("its header has no room for more sections");
 
 	const parts: Buffer[] = [source];
@@ -41,7 +45,6 @@ export function addSections(image: Uint8Array, added: readonly Section[]): Buffe
 		parts.push(Buffer.from(bytes), Buffer.alloc(padding(length + bytes.length, fileAlignment)));
 		length += bytes.length + padding(length + bytes.length, fileAlignment);
 	};
-	append(Buffer.alloc(0));
 	for (const [i, { name, data }] of added.entries()) {
 		const header = at.table + (at.sections + i) * SECTION_HEADER;
 		address += padding(address, sectionAlignment);
@@ -68,6 +71,22 @@ export function isSigned(image: Buffer): boolean {
 	if (at === undefined) return false;
 	const directories = image.readUInt32LE(at.optional + 108);
 	return directories > CERTIFICATES && image.readUInt32LE(at.optional + 112 + CERTIFICATES * 8 + 4) > 0;
+}
+
+/** Where the last section ends in the file. */
+function sectionsEnd(image: Buffer, at: Headers): number {
+	let end = image.readUInt32LE(at.optional + 60);
+	const headers = Array.from({ length: at.sections }, (_, i) => at.table + i * SECTION_HEADER);
+	const parts = headers.map((header) => ({
+		size: image.readUInt32LE(header + 16),
+		at: image.readUInt32LE(header + 20),
+	}));
+	for (const part of parts.filter(({ size }) => size > 0).sort((a, b) => a.at - b.at)) {
+		if (part.at !== end) throw bad("its sections do not follow one another");
+		end = part.at + part.size;
+	}
+	if (end > image.length) throw bad("it ends within a section");
+	return end;
 }
 
 function headersOf(image: Buffer): Headers | undefined {

@@ -90,6 +90,9 @@ function image(room: number, signed = false): Buffer {
 		file.writeUInt32LE(value, optional + at);
 	if (signed) file.writeUInt32LE(8, optional + 112 + 4 * 8 + 4);
 	file.write(".text", table);
+	file.writeUInt32LE(0x600 - headers, table + 16);
+	file.writeUInt32LE(headers, table + 20);
+	file.writeUInt32LE(0x600, 0x44 + 8);
 	return file;
 }
 
@@ -113,18 +116,22 @@ test("sections stand behind what is there, aligned in file and memory, with the 
 	});
 	expect(found.map(({ name, data }) => ({ name, data: Buffer.from(data) }))).toEqual(added);
 	expect(found.map(({ address, raw, rawSize }) => [address, raw, rawSize])).toEqual([
-		[0x3000, 0x800, 0x200],
-		[0x4000, 0xa00, 0x1400],
+		[0x3000, 0x600, 0x200],
+		[0x4000, 0x800, 0x1400],
 	]);
-	expect(out.length).toBe(0x1e00);
+	expect(out.length).toBe(0x1c00);
+	// Bytes behind the last section, a symbol table, are no part of what firmware hashes.
+	expect(out.readUInt32LE(0x44 + 8)).toBe(0);
 	expect(out.readUInt32LE(0x40 + 24 + 56)).toBe(0x6000);
 	// Code and data of the stub are as they were; only its headers changed.
-	expect(out.subarray(0x200, 0x800).equals(before.subarray(0x200))).toBe(true);
+	expect(out.subarray(0x200, 0x600).equals(before.subarray(0x200, 0x600))).toBe(true);
 });
 
 test("a program without room, with a signature, or of another form is refused", () => {
 	const section = [{ name: ".linux", data: Buffer.alloc(1) }];
-	for (const bad of [image(0), image(1, true), Buffer.from("MZ"), Buffer.alloc(4096), image(1).subarray(0, 300)]) {
+	const gap = image(1);
+	gap.writeUInt32LE(0x400, 0x40 + 24 + 112 + 16 * 8 + 20);
+	for (const bad of [gap, image(0), image(1, true), Buffer.from("MZ"), Buffer.alloc(4096), image(1).subarray(0, 300)]) {
 		expect(() => addSections(bad, section)).toThrowError(expect.objectContaining({ code: "E_STAGE" }));
 	}
 	expect([isSigned(image(1, true)), isSigned(image(1)), isSigned(Buffer.from("no program"))]).toEqual([
