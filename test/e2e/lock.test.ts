@@ -78,7 +78,7 @@ test("the same version with other bytes is refused, although the archive signs i
 	const rebuilt = {
 		name: KERNEL,
 		version: "6.8.0-60.63",
-		depends: ["linux-image-cloud-amd64"],
+		depends: ["linux-image-amd64"],
 		files: { "usr/x": "x" },
 	};
 	await offerUpdate(KERNEL, await pooled(await makeDeb(await tempDir(), rebuilt)));
