@@ -120,6 +120,10 @@ test("sections stand behind what is there, aligned in file and memory, with the 
 		[0x4000, 0x800, 0x1400],
 	]);
 	expect(out.length).toBe(0x1c00);
+	// Firmware hashes headers and sections: with a byte between them it would refuse what was signed.
+	const headers = out.readUInt32LE(0x40 + 24 + 60);
+	const sizes = [0, 1, 2].map((i) => out.readUInt32LE(table + 40 * i + 16));
+	expect(sizes.reduce((sum, size) => sum + size, headers)).toBe(out.length);
 	// Bytes behind the last section, a symbol table, are no part of what firmware hashes.
 	expect(out.readUInt32LE(0x44 + 8)).toBe(0);
 	expect(out.readUInt32LE(0x40 + 24 + 56)).toBe(0x6000);
