@@ -179,6 +179,7 @@ export class BringUp {
 			await this.#load(set, committed, ledger);
 		}
 		state.condition("committed");
+		state.condition("storeDocuments"); // what a check found damaged was just proved or written anew
 	}
 
 	/** A committed set that is refused is not served; the medium's set replaces it. One that only lost manifests goes on meanwhile. */
