@@ -7,7 +7,7 @@ import { type Bundle, openBundle } from "./reader.ts";
 import { region } from "./regions.ts";
 import { candidateKeys, readSignature, signatureName } from "./signature-file.ts";
 import type { Trust } from "./trust.ts";
-import { assertGoing, checkSkipped, type DataOptions, verifyData } from "./verify-data.ts";
+import { assertGoing, checkFrames, type DataOptions, verifyData } from "./verify-data.ts";
 import { verifyNames } from "./verify-names.ts";
 import { hashWholeFile } from "./whole-file.ts";
 
@@ -115,7 +115,7 @@ export async function verifyContents(
 		whole.advance(size);
 		const { signer } = await unlessAborted(whole.result(), options.signal);
 		if (signer === undefined) {
-			await checkSkipped(bundle, skipped, options.signal);
+			await checkFrames(bundle, skipped, options.signal);
 			throw onlySignatureWrong(bundle);
 		}
 		await bundle.assertUnchanged();
