@@ -24,6 +24,12 @@ export interface DataOptions {
 	readonly digestOf?: (digest: Digest) => Promise<string>;
 	/** The blob is complete and has its digest. The whole-file signature may still fail: commit only after verifyContents. */
 	readonly onBlob?: (digest: Digest, size: number) => void | Promise<void>;
+	/**
+	 * Prove a frame that holds plain bytes as they are (the canonical raw frame) by those bytes: tar headers are compared, blobs
+	 * have their digests. For a load, which has to be fast and lays every byte down under such a digest. Its own digest, which readers of
+	 * single frames go by, is then not looked at; default: it is.
+	 */
+	readonly provesRawByContent?: boolean;
 	readonly signal?: AbortSignal;
 }
 
@@ -41,7 +47,7 @@ export function assertGoing(signal: AbortSignal | undefined): void {
 /**
  * Checks every frame in order, every byte of the tar and every blob's digest, but for the blobs to skip. A frame that is to be
  * decoded is proved by its own digest first; one that only has plain bytes in it is proved by what they are. `onRead` is told up
- * to which byte of the file nothing is needed any more, and is waited for. Gives the frames that were not looked at.
+ * to which byte of the file nothing is needed any more, and is waited for. Gives the frames whose digests were not looked at.
  * Errors: those of readFrame and TarChecker; E_DIGEST_MISMATCH, E_INTERRUPTED, and what the callbacks throw.
  */
 export async function verifyData(
@@ -55,8 +61,8 @@ export async function verifyData(
 	const checker = new TarChecker(tarEntries(bundle.index));
 	const hashing = new BlobHash();
 	const proving = new Proving();
-	// With nothing skipped each byte of the tar is compared or belongs to a blob that is proved here: no need to hash it twice.
-	const isProvedLater = skip.size === 0;
+	// With something skipped, a frame may hold bytes that nothing else here looks at.
+	const isProvedLater = options.provesRawByContent === true && skip.size === 0;
 	const prove = async (
 		{ digest, size, tarOffset }: Bundle["index"]["blobs"][number],
 		hex: string | Promise<string>,
@@ -75,7 +81,7 @@ export async function verifyData(
 			assertGoing(options.signal);
 			for (; next < i; next++) checker.skip(frames[next]![1]);
 			next = i + 1;
-			for (const { entry, pieces, last } of await takeParts(bundle, i, checker, parts)) {
+			for (const { entry, pieces, last } of await takeParts(bundle, i, checker, parts, options.signal)) {
 				const blob = blobs[entry - files.length];
 				// The layout's two files have been read and compared already, as what is skipped has: only the tar around it counts.
 				if (blob === undefined || skip.has(blob.digest)) continue;
@@ -96,8 +102,8 @@ export async function verifyData(
 		await proving.settled().catch(() => undefined); // nothing of it goes on behind a failure
 	}
 	within(framePlace(bundle, frames.length - 1), () => checker.end());
-	const seen = new Set(needed);
-	return frames.map((_, i) => i).filter((i) => !seen.has(i));
+	const proved = new Set(isProvedLater ? [] : needed);
+	return frames.map((_, i) => i).filter((i) => !proved.has(i));
 }
 
 /** Finds the bad one among frames, for the message, once something is known to be wrong. Errors: E_FRAME. */
@@ -114,8 +120,10 @@ class Proving {
 
 	async start(task: Promise<void>): Promise<void> {
 		task.catch(() => undefined); // told with the next one, or at the end
-		await this.#task;
-		this.#task = task;
+		// Whoever waits for the end waits for this one too, also when the one before has failed.
+		await this.#task.finally(() => {
+			this.#task = task;
+		});
 	}
 
 	settled(): Promise<void> {
@@ -162,11 +170,12 @@ async function takeParts(
 	i: number,
 	checker: TarChecker,
 	parts: readonly Buffer[],
+	signal: AbortSignal | undefined,
 ): Promise<EntryData[]> {
 	try {
 		return within(framePlace(bundle, i), () => entriesIn(checker, parts));
 	} catch (fault) {
-		await checkFrames(bundle, [Math.max(0, i - 1), i]); // a header may begin in the frame before
+		await checkFrames(bundle, [Math.max(0, i - 1), i], signal); // a header may begin in the frame before
 		throw fault;
 	}
 }

@@ -108,14 +108,14 @@ export async function verifyContents(
 	await options.onIndex?.(index, indexDigest);
 	const whole = hashWholeFile(bundle.fd, size, { signature, keys });
 	try {
-		const skipped = await verifyData(bundle, options, (done) => {
+		const unchecked = await verifyData(bundle, options, (done) => {
 			whole.advance(done);
 			return options.onProgress?.(done, size);
 		});
 		whole.advance(size);
 		const { signer } = await unlessAborted(whole.result(), options.signal);
 		if (signer === undefined) {
-			await checkFrames(bundle, skipped, options.signal);
+			await checkFrames(bundle, unchecked, options.signal);
 			throw onlySignatureWrong(bundle);
 		}
 		await bundle.assertUnchanged();
