@@ -3,8 +3,10 @@ import { SLOT_BUFFER } from "../../bundle/slots.ts";
 
 /** Frames being read and decoded at once. */
 const DECODES = 4;
+/** What a kept frame takes beside its bytes, about. */
+const ENTRY = 1024;
 /** Bytes of frames that are kept. */
-const CACHE = 32 * SLOT_BUFFER;
+const CACHE = 32 * (SLOT_BUFFER + ENTRY);
 
 /** The plain bytes of a verified frame. They are right until `release`, which everyone who was given a frame calls once. */
 export interface Frame {
@@ -80,7 +82,7 @@ export class FrameCache {
 			this.#rooms.give(room); // what was decoded has a buffer of its own
 			entry.room = undefined;
 		}
-		entry.bytes = isView ? room.length : parts.reduce((sum, part) => sum + part.length, 0);
+		entry.bytes = ENTRY + (isView ? room.length : parts.reduce((sum, part) => sum + part.length, 0));
 		this.#bytes += entry.bytes;
 		for (const [name, oldest] of this.#entries) {
 			if (this.#bytes <= CACHE) break;

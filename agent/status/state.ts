@@ -1,7 +1,6 @@
 import type { ApplianceConfig } from "../../bundle/appliance.ts";
 import { type ErrorCode, SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { printable } from "./printable.ts";
-import { settledStage } from "./stage.ts";
 
 /** booting, preflight, verifying, serving, then ready; or degraded (a set is served, something is wrong) or failed. */
 export type Stage = "booting" | "preflight" | "verifying" | "serving" | "ready" | "degraded" | "failed";
@@ -179,11 +178,9 @@ export class State {
 		this.enter(stage);
 	}
 
-	/** With nothing under way the stage follows from the rest, so that no change of it can be forgotten. */
 	#set(status: Status): void {
-		const isSettled = ["ready", "degraded", "failed"].includes(status.stage);
-		const stage = isSettled ? settledStage(status) : status.stage;
-		this.#status = stage === status.stage ? status : { ...status, stage, since: new Date().toISOString() };
+		this.#status = status;
+		// One that changes it again has told the others already: no one hears of the older state last.
 		for (const listener of this.#listeners) listener(this.#status);
 	}
 }
