@@ -49,6 +49,7 @@ export class BringUp {
 		this.#config = config;
 		this.#kernel = kernel;
 		this.#state = state;
+		state.subscribe(() => this.#follow());
 		this.serving = new Serving(state, () => this.#changed());
 		this.#inPlace = new InPlace(this.serving, state, {
 			onChange: () => this.#changed(),
@@ -179,6 +180,7 @@ export class BringUp {
 			await this.#load(set, committed, ledger);
 		}
 		state.condition("committed");
+		state.condition("storeDocuments"); // what a check found damaged was just proved or written anew
 	}
 
 	/** A committed set that is refused is not served; the medium's set replaces it. One that only lost manifests goes on meanwhile. */
@@ -243,13 +245,15 @@ export class BringUp {
 	/** Proves the committed set anew, if there is one, and serves it. */
 	async #showCommitted(ledger: TrustLedger): Promise<Committed | undefined> {
 		const source = await this.source();
-		const found = this.serving.missing;
+		const missing = this.serving.missing;
 		const committed = await openCommitted(source.store, source, ledger.trust, this.#config, this.#kernel.rootId);
 		if (committed === undefined) return undefined;
 		const { view, release, lost } = committed;
+		const gone = new Set(lost.map(({ digest }) => digest));
+		const found = missing.filter((digest) => !gone.has(digest));
 		this.#inPlace.stop();
 		this.serving.show({ view, blobs: source, from: "store", release: release.digest, trust: ledger.trust }, found);
-		for (const { digest, error } of lost) this.serving.lost(digest, error);
+		this.serving.lose(lost);
 		this.#tell(committed);
 		return committed;
 	}
@@ -264,6 +268,12 @@ export class BringUp {
 	#changed(): void {
 		if (!this.#runner.isRunning || this.#state.status.stage === "ready") this.#settle();
 		this.#runner.repeat();
+	}
+
+	/** With nothing under way the stage follows from the rest, so that no change of it can be forgotten. */
+	#follow(): void {
+		const isSettled = ["ready", "degraded", "failed"].includes(this.#state.status.stage);
+		if (isSettled && !this.#runner.isRunning) this.#state.enter(settledStage(this.#state.status));
 	}
 
 	#settle(): void {

@@ -9,7 +9,9 @@ import { tempDir } from "../test/support/temp.ts";
 import { type Agent, startAgent } from "./agent.ts";
 import { loadSet } from "./load/load.ts";
 import { State, type Status } from "./status/state.ts";
+import { checkDocuments } from "./store/fsck.ts";
 import { Store } from "./store/store.ts";
+import { tellCheck } from "./store/tell.ts";
 import { findCandidates } from "./trust/candidates.ts";
 import { TrustLedger } from "./trust/ledger.ts";
 import { readContentRelease } from "./trust/release.ts";
@@ -94,6 +96,20 @@ test("after a restart without the medium all but a lost blob is served, until th
 	await expect.poll(stage).toBe("ready");
 	expect([faults(), await readyz()]).toEqual([[], 200]);
 	expect((await (await registry(`slipway.local/core/nginx/blobs/${lost}`)).arrayBuffer()).byteLength).toBe(600_000);
+});
+
+test("a damaged signed document is told until the medium's set was loaded in its place", async () => {
+	const content = await makeContent(await tempDir(), [{ refs: [REF] }]);
+	await start(content);
+	const store = await storeOf(content);
+	const file = join(store.folder, "signed", `${store.catalog!.release}.release.json`);
+	await writeFile(file, flip(await readFile(file), 10));
+	tellCheck(agent!.state, await checkDocuments(store), []);
+	expect([stage(), faults()]).toEqual(["degraded", [["storeDocuments", "E_STORE"]]]);
+	const release = join(content.content, "release.dsse.json");
+	await writeFile(release, await readFile(release)); // the medium is put in again
+	await expect.poll(stage).toBe("ready");
+	expect([faults(), await checkDocuments(store)]).toEqual([[], []]);
 });
 
 test("a bad blob that is met while the set is brought up leaves nothing behind once it is loaded again", async () => {

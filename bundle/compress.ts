@@ -20,7 +20,7 @@ const WORTH_IT = 0.97;
 /** Compresses `plain` to one frame in the thread pool; the canonical raw frame where that does not pay. */
 export async function compressFrame(plain: Buffer): Promise<Buffer> {
 	const frame = await compress(plain, LEVEL);
-	const fits = typeof walkFrame(frame, plain.length) !== "string"; // what every reader will ask
+	const fits = walkFrame(frame, plain.length) === undefined; // what every reader will ask
 	return fits && frame.length <= plain.length * WORTH_IT ? frame : rawFrame(plain);
 }
 

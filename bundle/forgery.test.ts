@@ -105,6 +105,29 @@ describe("index", () => {
 		});
 	});
 
+	test("a frame's digest, where the frame holds plain bytes of a layer: only a load goes by the layer's own", async () => {
+		const layered = await makeTestBundle(join(dir, "layered"), { seed: "layered", layers: [3_000_000] });
+		const blob = layered.index.blobs.find(({ size }) => size === 3_000_000)!;
+		const forged = await forgeBundle(layered, {
+			frames: (tar) => {
+				let rest = tar;
+				return layered.index.frames.map(([, plain]) => {
+					const frame = rawFrame(rest.subarray(0, plain));
+					rest = rest.subarray(plain);
+					return { frame, plain };
+				});
+			},
+			index: (i) => {
+				i.blobs = structuredClone(layered.index.blobs);
+				i.frames[blob.frame + 1]![2] = "0".repeat(64);
+			},
+		});
+		await expect(verifyBundle(forged, layered.trust)).rejects.toMatchObject({ code: "E_FRAME" });
+		await verifyBundle(forged, layered.trust, { provesRawByContent: true });
+		const rest = { provesRawByContent: true, skip: (digest: string) => digest !== blob.digest };
+		await expect(verifyBundle(forged, layered.trust, rest)).rejects.toMatchObject({ code: "E_FRAME" });
+	});
+
 	test("a name that leads to another image than index.json says", async () => {
 		await refused(
 			"E_NAME_SET",

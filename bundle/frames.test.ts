@@ -5,6 +5,7 @@ import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { seededBytes } from "../test/support/bundles.ts";
+import { flip } from "../test/support/forge.ts";
 import { COMPRESSOR, compressFrame, isCompressedType } from "./compress.ts";
 import {
 	decodeFrame,
@@ -22,6 +23,7 @@ const recordOf = (frame: Buffer, plain: number): FrameRecord => [frame.length, p
 const decode = (frame: Buffer, plain: number) => decodeFrame(frame, recordOf(frame, plain), 7, 1000);
 const refused = (frame: Buffer, plain: number) =>
 	expect(decode(frame, plain)).rejects.toMatchObject({ code: "E_FRAME" });
+const flipped = (bytes: Buffer, at: number) => flip(Buffer.from(bytes), at);
 const sizes = [1, 511, 128 * KIB - 1, 128 * KIB, 128 * KIB + 1, 1024 * KIB, 3 * 128 * KIB + 17];
 
 describe("canonical raw frames", () => {
@@ -34,7 +36,7 @@ describe("canonical raw frames", () => {
 		const frame = rawFrame(plain);
 		expect(frame).toHaveLength(rawFrameLength(size));
 		expect(zstdDecompressSync(frame)).toEqual(plain);
-		expect(walkFrame(frame, size)).toEqual({ canonicalRaw: true });
+		expect(walkFrame(frame, size)).toBe(undefined);
 		expect(await decode(frame, size)).toEqual(plain);
 		const parts = await decodeParts(frame, recordOf(frame, size), 0, 0);
 		expect(Buffer.concat(parts)).toEqual(plain);
@@ -53,8 +55,28 @@ describe("canonical raw frames", () => {
 			block(plain.subarray(0, 100), 0),
 			block(plain.subarray(100), 1),
 		]);
-		expect(walkFrame(frame, 300)).toEqual({ canonicalRaw: false });
+		expect(walkFrame(frame, 300)).toBe(undefined);
 		expect(await decode(frame, 300)).toEqual(plain);
+	});
+
+	test("proved later, any byte of the framing that is another one is found by the frame's digest at once", async () => {
+		const size = 128 * KIB + 3;
+		const plain = seededBytes("raw", size);
+		const good = rawFrame(plain);
+		const record = recordOf(good, size);
+		const framing = [...Array(12).keys(), ...[12, 13, 14].map((at) => at + 128 * KIB)];
+		for (const at of framing) {
+			await expect(decodeParts(flipped(good, at), record, 7, 1000, true)).rejects.toMatchObject({
+				code: "E_FRAME",
+				message: expect.stringContaining(`frame 7 (bytes 1000 to ${999 + good.length}) does not have the digest`),
+			});
+		}
+		// A plain byte is for the caller to prove; a frame that must be decoded is never taken so.
+		expect(Buffer.concat(await decodeParts(flipped(good, 12), record, 7, 1000, true))).toEqual(flipped(plain, 0));
+		await expect(decodeParts(flipped(good, 12), record, 7, 1000)).rejects.toMatchObject({ code: "E_FRAME" });
+		const packed = zstdCompressSync(Buffer.alloc(1000));
+		const bad = flipped(packed, packed.length - 1);
+		await expect(decodeParts(bad, recordOf(packed, 1000), 7, 1000, true)).rejects.toMatchObject({ code: "E_FRAME" });
 	});
 });
 
@@ -126,7 +148,7 @@ describe("what a frame may not be", () => {
 		const undeclared = await compressFrame(plain);
 		expect(await decode(undeclared, plain.length)).toEqual(plain);
 		for (const size of [plain.length - 1, plain.length + 1]) {
-			expect(walkFrame(undeclared, size)).toEqual({ canonicalRaw: false });
+			expect(walkFrame(undeclared, size)).toBe(undefined);
 			await refused(undeclared, size);
 		}
 	});

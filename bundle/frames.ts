@@ -58,7 +58,7 @@ export function layRawFrame(out: Buffer, plain: number): Buffer[] {
 	let to = RAW_HEADER;
 	for (let from = 0; from < plain; from += BLOCK_MAX) {
 		const size = Math.min(BLOCK_MAX, plain - from);
-		out.writeUIntLE((size << 3) | (from + size === plain ? 1 : 0), to, BLOCK_HEADER);
+		out.writeUIntLE(rawBlock(size, from + size === plain), to, BLOCK_HEADER);
 		parts.push(out.subarray(to + BLOCK_HEADER, to + BLOCK_HEADER + size));
 		to += BLOCK_HEADER + size;
 	}
@@ -73,20 +73,24 @@ function fault(i: number, offset: number, size: number, what: string, cause?: un
 /**
  * Checks and decodes one data frame: SHA-256 of the compressed bytes first, then a walk over the block headers, then the
  * decoder with the signed plain size as its cap. Gives the plain bytes in order, of a canonical raw frame as views of
- * `compressed`: nothing is copied. `offset` is where the frame stands in the file, for messages.
- * Errors: E_FRAME, with the frame's number and byte range.
+ * `compressed`: nothing is copied. `offset` is where the frame stands in the file, for messages. With `isProvedLater` the
+ * digest of a canonical raw frame is left out: its framing is the one that the signed size demands, there is nothing to decode,
+ * and the caller proves each plain byte by another digest. Errors: E_FRAME, with the frame's number and byte range.
  */
 export async function decodeParts(
 	compressed: Buffer,
 	record: FrameRecord,
 	i: number,
 	offset: number,
+	isProvedLater = false,
 ): Promise<readonly Buffer[]> {
 	const [size, plain] = record;
+	const raw = rawParts(compressed, plain);
+	if (raw !== undefined && isProvedLater) return raw;
 	await checkFrameDigest(compressed, record, i, offset);
+	if (raw !== undefined) return raw;
 	const problem = walkFrame(compressed, plain);
-	if (typeof problem === "string") throw fault(i, offset, size, problem);
-	if (problem.canonicalRaw) return rawParts(compressed, plain);
+	if (problem !== undefined) throw fault(i, offset, size, problem);
 	// With zlib's default chunk this takes three times as long; maxOutputLength stops a bomb at its first byte too many.
 	const out = await inflate(compressed, { maxOutputLength: plain, chunkSize: Math.max(plain, 64) }).catch(
 		(cause: unknown) => {
@@ -118,32 +122,41 @@ export async function checkFrameDigest(
 		throw fault(i, offset, size, "does not have the digest that the signed index gives");
 }
 
-/** The data of a canonical raw frame, between its block headers. */
-function rawParts(frame: Buffer, plain: number): Buffer[] {
+/** The plain bytes of a frame whose every other byte is what the canonical raw frame of that size has; undefined otherwise. */
+function rawParts(frame: Buffer, plain: number): Buffer[] | undefined {
+	if (frame.length !== rawFrameLength(plain)) return undefined;
+	if (frame.readUInt32LE(0) !== MAGIC || frame[4] !== RAW_DESCRIPTOR || frame.readUInt32LE(5) !== plain)
+		return undefined;
 	const parts: Buffer[] = [];
 	let at = RAW_HEADER;
 	for (let rest = plain; rest > 0; rest -= BLOCK_MAX) {
+		const size = Math.min(BLOCK_MAX, rest);
+		if (frame.readUIntLE(at, BLOCK_HEADER) !== rawBlock(size, size === rest)) return undefined;
 		at += BLOCK_HEADER;
-		parts.push(frame.subarray(at, at + Math.min(BLOCK_MAX, rest)));
-		at += BLOCK_MAX;
+		parts.push(frame.subarray(at, at + size));
+		at += size;
 	}
 	return parts;
+}
+
+/** Header of a raw block. */
+function rawBlock(size: number, last: boolean): number {
+	return (size << 3) | (last ? 1 : 0);
 }
 
 /**
  * Walks frame header and block headers (RFC 8878 section 3.1.1) without decoding: one frame, no dictionary, window at most
  * 8 MiB, no more blocks than the plain size needs, ending exactly where the bytes end. Node's decoder would silently stop
- * after a first frame. Gives what is wrong in words, or whether it is a canonical raw frame.
+ * after a first frame. Gives what is wrong in words.
  */
-export function walkFrame(frame: Buffer, plain: number): string | { canonicalRaw: boolean } {
+export function walkFrame(frame: Buffer, plain: number): string | undefined {
 	if (frame.length < 6 || frame.readUInt32LE(0) !== MAGIC) return "is not a zstd frame";
 	const header = readFrameHeader(frame);
 	if (typeof header === "string") return header;
 	if (header.contentSize !== undefined && header.contentSize !== plain)
 		return `declares ${header.contentSize} bytes where the index says ${plain}`;
 	let at = header.length;
-	let canonicalRaw = frame[4] === RAW_DESCRIPTOR;
-	for (let blocks = 1, rest = plain; ; blocks++) {
+	for (let blocks = 1; ; blocks++) {
 		if (blocks > maxBlocks(plain)) return "has more blocks than its size needs";
 		if (at + BLOCK_HEADER > frame.length) return "ends inside a block";
 		const block = frame.readUIntLE(at, BLOCK_HEADER);
@@ -152,13 +165,11 @@ export function walkFrame(frame: Buffer, plain: number): string | { canonicalRaw
 		const size = block >> 3;
 		if (type === 3) return "has a block of a reserved type";
 		if (size > header.blockMax) return "has a block that is too large";
-		canonicalRaw &&= type === 0 && size === Math.min(BLOCK_MAX, rest) && last === (rest === size);
-		rest -= size;
 		at += BLOCK_HEADER + (type === 1 ? 1 : size); // type 1 repeats one byte
 		if (last) break;
 	}
 	if (at + (header.checksum ? CHECKSUM : 0) !== frame.length) return "does not end where the index says";
-	return { canonicalRaw };
+	return undefined;
 }
 
 interface FrameHeader {

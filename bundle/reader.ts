@@ -140,16 +140,29 @@ export async function readFrame(bundle: Bundle, i: number): Promise<Buffer> {
 	return decodeFrame(await readCompressed(bundle, i), bundle.index.frames[i]!, i, bundle.dataRegion(i).offset);
 }
 
-/** As readFrame, in pieces that may be views of `room`, which must hold the compressed size. */
-export async function readParts(bundle: Bundle, i: number, room: Buffer): Promise<readonly Buffer[]> {
+/** As readFrame, in pieces that may be views of `room`, which must hold the compressed size; see decodeParts. */
+export async function readParts(
+	bundle: Bundle,
+	i: number,
+	room: Buffer,
+	isProvedLater = false,
+): Promise<readonly Buffer[]> {
 	const compressed = await readCompressed(bundle, i, room);
-	return decodeParts(compressed, bundle.index.frames[i]!, i, bundle.dataRegion(i).offset);
+	return decodeParts(compressed, bundle.index.frames[i]!, i, bundle.dataRegion(i).offset, isProvedLater);
 }
 
-/** The frames that hold a stretch of the tar, in the words of regions.ts. */
+/** The frames that hold a stretch of the tar, in order. */
+export function framesOf(bundle: Bundle, tarOffset: number, size: number): number[] {
+	const first = bundle.frameAt(tarOffset).frame;
+	const last = bundle.frameAt(tarOffset + Math.max(0, size - 1)).frame;
+	return Array.from({ length: last - first + 1 }, (_, n) => first + n);
+}
+
+/** The same in the words of regions.ts. */
 export function tarPlace(bundle: Bundle, tarOffset: number, size: number): string {
-	const [first, last] = [tarOffset, tarOffset + Math.max(0, size - 1)].map((at) => bundle.frameAt(at).frame);
-	return first === last ? framePlace(bundle, first!) : `${framePlace(bundle, first!)} to ${framePlace(bundle, last!)}`;
+	const frames = framesOf(bundle, tarOffset, size);
+	const [first, last] = [frames[0]!, frames.at(-1)!];
+	return first === last ? framePlace(bundle, first) : `${framePlace(bundle, first)} to ${framePlace(bundle, last)}`;
 }
 
 /** A data frame, in the words of regions.ts. */

@@ -4,7 +4,7 @@ import { type Digest, parseDigest } from "./digest.ts";
 import { SlipwayError } from "./errors.ts";
 import { checkFrameDigest, MAX_PLAIN } from "./frames.ts";
 import { tarEntries } from "./index-check.ts";
-import { type Bundle, framePlace, readCompressed, readParts, tarPlace } from "./reader.ts";
+import { type Bundle, framePlace, framesOf, readCompressed, readParts, tarPlace } from "./reader.ts";
 import { inRegion, within } from "./regions.ts";
 import { entryLength, headerLength, TarChecker } from "./tar.ts";
 
@@ -15,7 +15,7 @@ export interface DataOptions {
 	 * index alone, and `.sig.bin`, which verifyContents demands in any case, covers its bytes like all others.
 	 */
 	readonly skip?: (digest: Digest) => boolean;
-	/** Pieces of a blob, from a verified frame, in order. They are the callee's until its promise settles. */
+	/** Pieces of a blob, in order; what they are is proved by `onBlob`. They are the callee's until its promise settles. */
 	readonly onBlobData?: (digest: Digest, pieces: readonly Buffer[]) => void | Promise<void>;
 	/**
 	 * The digest, in hex, of a blob's bytes as the callee of onBlobData has them: for one who hashes on a thread of its own, a
@@ -24,6 +24,12 @@ export interface DataOptions {
 	readonly digestOf?: (digest: Digest) => Promise<string>;
 	/** The blob is complete and has its digest. The whole-file signature may still fail: commit only after verifyContents. */
 	readonly onBlob?: (digest: Digest, size: number) => void | Promise<void>;
+	/**
+	 * Prove a frame that holds plain bytes as they are (the canonical raw frame) by those bytes: tar headers are compared, blobs
+	 * have their digests. For a load, which has to be fast and lays every byte down under such a digest. Its own digest, which readers of
+	 * single frames go by, is then not looked at; default: it is.
+	 */
+	readonly provesRawByContent?: boolean;
 	readonly signal?: AbortSignal;
 }
 
@@ -39,8 +45,9 @@ export function assertGoing(signal: AbortSignal | undefined): void {
 }
 
 /**
- * Checks every frame in order, every byte of the tar and every blob's digest, but for the blobs to skip. `onRead` is told up
- * to which byte of the file nothing is needed any more, and is waited for. Gives the frames that were not looked at.
+ * Checks every frame in order, every byte of the tar and every blob's digest, but for the blobs to skip. A frame that is to be
+ * decoded is proved by its own digest first; one that only has plain bytes in it is proved by what they are. `onRead` is told up
+ * to which byte of the file nothing is needed any more, and is waited for. Gives the frames whose digests were not looked at.
  * Errors: those of readFrame and TarChecker; E_DIGEST_MISMATCH, E_INTERRUPTED, and what the callbacks throw.
  */
 export async function verifyData(
@@ -54,6 +61,8 @@ export async function verifyData(
 	const checker = new TarChecker(tarEntries(bundle.index));
 	const hashing = new BlobHash();
 	const proving = new Proving();
+	// With something skipped, a frame may hold bytes that nothing else here looks at.
+	const isProvedLater = options.provesRawByContent === true && skip.size === 0;
 	const prove = async (
 		{ digest, size, tarOffset }: Bundle["index"]["blobs"][number],
 		hex: string | Promise<string>,
@@ -61,17 +70,18 @@ export async function verifyData(
 		const found = await hex;
 		if (found !== parseDigest(digest).hex) {
 			const fault = new SlipwayError("E_DIGEST_MISMATCH", `The bytes of ${digest} have the digest ${found}.`);
+			await checkFrames(bundle, framesOf(bundle, tarOffset, size), options.signal);
 			throw inRegion(tarPlace(bundle, tarOffset, size), fault);
 		}
 		await options.onBlob?.(digest, size);
 	};
 	let next = 0;
 	try {
-		for await (const [i, parts] of readAhead(bundle, needed)) {
+		for await (const [i, parts] of readAhead(bundle, needed, isProvedLater)) {
 			assertGoing(options.signal);
 			for (; next < i; next++) checker.skip(frames[next]![1]);
 			next = i + 1;
-			for (const { entry, pieces, last } of within(framePlace(bundle, i), () => takeParts(checker, parts))) {
+			for (const { entry, pieces, last } of await takeParts(bundle, i, checker, parts, options.signal)) {
 				const blob = blobs[entry - files.length];
 				// The layout's two files have been read and compared already, as what is skipped has: only the tar around it counts.
 				if (blob === undefined || skip.has(blob.digest)) continue;
@@ -92,13 +102,13 @@ export async function verifyData(
 		await proving.settled().catch(() => undefined); // nothing of it goes on behind a failure
 	}
 	within(framePlace(bundle, frames.length - 1), () => checker.end());
-	const seen = new Set(needed);
-	return frames.map((_, i) => i).filter((i) => !seen.has(i));
+	const proved = new Set(isProvedLater ? [] : needed);
+	return frames.map((_, i) => i).filter((i) => !proved.has(i));
 }
 
-/** Finds the bad one among frames that were skipped, for the message, once the whole file is known to be wrong. Errors: E_FRAME. */
-export async function checkSkipped(bundle: Bundle, skipped: readonly number[], signal?: AbortSignal): Promise<void> {
-	for (const i of skipped) {
+/** Finds the bad one among frames, for the message, once something is known to be wrong. Errors: E_FRAME. */
+export async function checkFrames(bundle: Bundle, frames: readonly number[], signal?: AbortSignal): Promise<void> {
+	for (const i of frames) {
 		assertGoing(signal);
 		await checkFrameDigest(await readCompressed(bundle, i), bundle.index.frames[i]!, i, bundle.dataRegion(i).offset);
 	}
@@ -110,8 +120,10 @@ class Proving {
 
 	async start(task: Promise<void>): Promise<void> {
 		task.catch(() => undefined); // told with the next one, or at the end
-		await this.#task;
-		this.#task = task;
+		// Whoever waits for the end waits for this one too, also when the one before has failed.
+		await this.#task.finally(() => {
+			this.#task = task;
+		});
 	}
 
 	settled(): Promise<void> {
@@ -152,8 +164,23 @@ interface EntryData {
 	last: boolean;
 }
 
-/** What a frame holds of each entry. */
-function takeParts(checker: TarChecker, parts: readonly Buffer[]): EntryData[] {
+/** What a frame holds of each entry. Errors: those of TarChecker; E_FRAME where the reason is a damaged frame. */
+async function takeParts(
+	bundle: Bundle,
+	i: number,
+	checker: TarChecker,
+	parts: readonly Buffer[],
+	signal: AbortSignal | undefined,
+): Promise<EntryData[]> {
+	try {
+		return within(framePlace(bundle, i), () => entriesIn(checker, parts));
+	} catch (fault) {
+		await checkFrames(bundle, [Math.max(0, i - 1), i], signal); // a header may begin in the frame before
+		throw fault;
+	}
+}
+
+function entriesIn(checker: TarChecker, parts: readonly Buffer[]): EntryData[] {
 	const found: EntryData[] = [];
 	for (const part of parts) {
 		for (const { entry, data, last } of checker.push(part)) {
@@ -190,6 +217,7 @@ function neededFrames(bundle: Bundle, skip: ReadonlySet<Digest>): number[] {
 async function* readAhead(
 	bundle: Bundle,
 	wanted: readonly number[],
+	isProvedLater: boolean,
 ): AsyncGenerator<[frame: number, parts: readonly Buffer[]], void, void> {
 	const { frames } = bundle.index;
 	const largest = { compressed: 0, plain: 0 };
@@ -200,7 +228,7 @@ async function* readAhead(
 	const ahead = Math.max(2, Math.min(FRAMES_AHEAD, Math.floor(BYTES_AHEAD / largest.plain)));
 	const rooms = Array.from({ length: ahead }, () => Buffer.allocUnsafeSlow(largest.compressed));
 	const start = (n: number) => {
-		const frame = readParts(bundle, wanted[n]!, rooms[n % ahead]!);
+		const frame = readParts(bundle, wanted[n]!, rooms[n % ahead]!, isProvedLater);
 		frame.catch(() => undefined); // told when its turn comes
 		return frame;
 	};

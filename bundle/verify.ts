@@ -7,7 +7,7 @@ import { type Bundle, openBundle } from "./reader.ts";
 import { region } from "./regions.ts";
 import { candidateKeys, readSignature, signatureName } from "./signature-file.ts";
 import type { Trust } from "./trust.ts";
-import { assertGoing, checkSkipped, type DataOptions, verifyData } from "./verify-data.ts";
+import { assertGoing, checkFrames, type DataOptions, verifyData } from "./verify-data.ts";
 import { verifyNames } from "./verify-names.ts";
 import { hashWholeFile } from "./whole-file.ts";
 
@@ -108,14 +108,14 @@ export async function verifyContents(
 	await options.onIndex?.(index, indexDigest);
 	const whole = hashWholeFile(bundle.fd, size, { signature, keys });
 	try {
-		const skipped = await verifyData(bundle, options, (done) => {
+		const unchecked = await verifyData(bundle, options, (done) => {
 			whole.advance(done);
 			return options.onProgress?.(done, size);
 		});
 		whole.advance(size);
 		const { signer } = await unlessAborted(whole.result(), options.signal);
 		if (signer === undefined) {
-			await checkSkipped(bundle, skipped, options.signal);
+			await checkFrames(bundle, unchecked, options.signal);
 			throw onlySignatureWrong(bundle);
 		}
 		await bundle.assertUnchanged();

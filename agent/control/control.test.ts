@@ -24,7 +24,13 @@ afterEach(async () => {
 
 /** `gate` is passed before the store is given. */
 async function open(run: string, gate: () => Promise<unknown> = async () => undefined) {
-	const state = new State({ conditions: [], stage: "ready" } as unknown as Status);
+	const state = new State({
+		conditions: [],
+		bundles: [],
+		servedFrom: "store",
+		missingBlobs: [],
+		stage: "ready",
+	} as unknown as Status);
 	const source = new StoreSource(await Store.open(join(run, "store")), () => undefined);
 	const options = { folder: join(run, "state"), everyHours: 0, state, isBusy: () => false };
 	const scrub = await Scrub.open({ ...options, source: async () => source });

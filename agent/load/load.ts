@@ -50,6 +50,7 @@ export async function loadSet(
 					return ingest.write(digest, pieces);
 				},
 				digestOf: (digest) => ingest.digestOf(digest),
+				provesRawByContent: true,
 				onBlob: async (digest) => {
 					progress.blob();
 					taken.push(digest);

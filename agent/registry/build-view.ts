@@ -20,11 +20,11 @@ interface Descriptor {
 interface Walk {
 	readonly absent: ReadonlySet<string>;
 	readonly seen: Set<string>;
-	readonly source: BlobSource;
+	readonly source: Pick<BlobSource, "read">;
 }
 
 /** Follows every name's manifests through verified blobs to what each repository holds. Errors: E_DIGEST_MISMATCH, E_OCI. */
-export async function buildView(names: readonly NameRecord[], source: BlobSource): Promise<View> {
+export async function buildView(names: readonly NameRecord[], source: Pick<BlobSource, "read">): Promise<View> {
 	const view = new Map<string, Building>();
 	/** What has been walked, by repository and what was left out: another bundle may hold what one leaves out of an index. */
 	const walked = new Map<string, Set<string>>();

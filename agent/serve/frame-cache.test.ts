@@ -46,6 +46,20 @@ test("a frame that could not be made is told to all who wait, and made anew for 
 	expect((await cache.get("c", 9, good)).parts).toEqual([Buffer.from("x")]);
 });
 
+test("frames that leave most of their buffer empty count for all of it", async () => {
+	const cache = new FrameCache();
+	const buffers = new Map<ArrayBufferLike, number>();
+	for (let i = 0; i < 400; i++) {
+		const size = i % 2 === 0 ? 100_000 : 1000;
+		const frame = await cache.get(String(i), size, async (room) => {
+			buffers.set(room.buffer, room.buffer.byteLength);
+			return [room.subarray(0, size)];
+		});
+		frame.release();
+	}
+	expect([...buffers.values()].reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(35 * MIB);
+});
+
 test("a buffer is used again when its frame is kept no more and nobody has it in hand, and not before", async () => {
 	const cache = new FrameCache();
 	const buffers = new Set<ArrayBufferLike>();

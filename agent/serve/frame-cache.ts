@@ -3,8 +3,10 @@ import { SLOT_BUFFER } from "../../bundle/slots.ts";
 
 /** Frames being read and decoded at once. */
 const DECODES = 4;
+/** What a kept frame takes beside its bytes, about. */
+const ENTRY = 1024;
 /** Bytes of frames that are kept. */
-const CACHE = 32 * 2 ** 20;
+const CACHE = 32 * (SLOT_BUFFER + ENTRY);
 
 /** The plain bytes of a verified frame. They are right until `release`, which everyone who was given a frame calls once. */
 export interface Frame {
@@ -54,8 +56,10 @@ export class FrameCache {
 
 	#start(name: string, size: number, make: (room: Buffer) => Promise<readonly Buffer[]>): Entry {
 		const work = async (): Promise<readonly Buffer[]> => {
-			const room = size > SLOT_BUFFER ? Buffer.allocUnsafeSlow(size) : this.#rooms.take();
-			if (size <= SLOT_BUFFER) entry.room = room;
+			// A small frame would hold a buffer many times its size.
+			const isPooled = size <= SLOT_BUFFER && size > SLOT_BUFFER / 16;
+			const room = isPooled ? this.#rooms.take() : Buffer.allocUnsafeSlow(size);
+			if (isPooled) entry.room = room;
 			try {
 				const parts = await make(room);
 				this.#keep(entry, parts, room);
@@ -73,11 +77,12 @@ export class FrameCache {
 	}
 
 	#keep(entry: Entry, parts: readonly Buffer[], room: Buffer): void {
-		if (entry.room !== undefined && parts[0]?.buffer !== room.buffer) {
+		const isView = parts[0]?.buffer === room.buffer;
+		if (entry.room !== undefined && !isView) {
 			this.#rooms.give(room); // what was decoded has a buffer of its own
 			entry.room = undefined;
 		}
-		entry.bytes = parts.reduce((sum, part) => sum + part.length, 0);
+		entry.bytes = ENTRY + (isView ? room.length : parts.reduce((sum, part) => sum + part.length, 0));
 		this.#bytes += entry.bytes;
 		for (const [name, oldest] of this.#entries) {
 			if (this.#bytes <= CACHE) break;

@@ -47,9 +47,9 @@ export class InPlace {
 				cache: this.#cache,
 				reopen: (path) => openAuthentic(path, ledger.trust),
 				onChange: (gone) => {
+					if (gone === undefined) this.#events.onBack(); // what is under way is not ready for a moment in between
 					this.#serving.mediumChanged();
-					if (gone === undefined) this.#events.onBack();
-					else this.#events.onChange();
+					if (gone !== undefined) this.#events.onChange();
 				},
 			},
 		);
@@ -120,9 +120,9 @@ export class InPlace {
 
 	#refuse(cause: unknown): void {
 		this.stop();
+		this.#state.condition("wholeFileVerified", ...slipwayErrors(cause)); // first the reason, then what follows from it
 		this.#serving.show(undefined);
 		this.#serving.use(undefined);
-		this.#state.condition("wholeFileVerified", ...slipwayErrors(cause));
 		this.#events.onChange();
 	}
 }

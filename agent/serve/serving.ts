@@ -90,11 +90,18 @@ export class Serving implements Registry {
 		this.#tell();
 	}
 
-	/** A blob's bytes are wrong or not there. What is not shown is told by the step that reads it. */
+	/** A blob's bytes are wrong or not there. */
 	lost(digest: string, error: SlipwayError): void {
-		if (this.#shown === undefined || !holds(this.#shown.view, digest)) return;
-		this.#missing.add(digest);
-		this.#state.condition("blobs", error);
+		this.lose([{ digest, error }]);
+	}
+
+	/** The same of many, told as one. What is not shown is told by the step that reads it. */
+	lose(blobs: readonly { readonly digest: string; readonly error: SlipwayError }[]): void {
+		const view = this.#shown?.view;
+		const lost = blobs.filter(({ digest }) => view !== undefined && holds(view, digest));
+		if (lost.length === 0) return;
+		for (const { digest } of lost) this.#missing.add(digest);
+		this.#state.condition("blobs", lost[0]!.error);
 		this.#tell();
 		this.#onLost();
 	}

@@ -200,7 +200,8 @@ export class State {
 
 	#set(status: Status): void {
 		this.#status = status;
-		for (const listener of this.#listeners) listener(status);
+		// One that changes it again has told the others already: no one hears of the older state last.
+		for (const listener of this.#listeners) listener(this.#status);
 	}
 }
 

@@ -8,7 +8,7 @@ import type { TargetProgress } from "./push.ts";
 /** Pause after a push that failed: the site's registry, or its owner, needs time. */
 const PAUSE_MS = 30_000;
 
-/** A set that is proved whole. */
+/** A set of which every byte that is sent is proved; a blob that was lost stops the push before any name is given. */
 export interface Deliverable {
 	readonly view: View;
 	readonly blobs: BlobSource;

@@ -65,9 +65,13 @@ export async function openCommitted(
 	const lost: Lost[] = [];
 	for (const { index } of bundles) lost.push(...(await findLost(store, index)));
 	const names = bundles.flatMap(({ index }) => index.names);
-	const view = await buildView(names, source).catch((error) => {
-		throw lost[0]?.error ?? error; // a manifest is among them: nothing new can be shown
-	});
+	const errors = new Map(lost.map(({ digest, error }) => [digest, error]));
+	const read = async (digest: string, size: number) => {
+		const error = errors.get(digest);
+		if (error !== undefined) throw error; // a manifest: without it nothing can be shown
+		return source.read(digest, size);
+	};
+	const view = await buildView(names, { read });
 	return { release, bundles, view, lost };
 }
 

@@ -14,7 +14,7 @@ const WAIT_MS = 600_000;
 /** The agent as the box runs it: one script, its configuration in JSON, the hardware recorded, its run folder in memory. */
 export class BoxAgent {
 	readonly store: string;
-	readonly #nodeOptions: string;
+	readonly #environment: Readonly<Record<string, string>>;
 	readonly #script: string;
 	readonly #config: string;
 	readonly #run: string;
@@ -22,8 +22,8 @@ export class BoxAgent {
 	#child: ChildProcess | undefined;
 	#started = 0;
 
-	private constructor(nodeOptions: string, dir: string, run: string) {
-		this.#nodeOptions = nodeOptions;
+	private constructor(environment: Readonly<Record<string, string>>, dir: string, run: string) {
+		this.#environment = environment;
 		this.store = join(dir, "store");
 		this.#script = join(dir, "agent.mjs");
 		this.#config = join(dir, "appliance.json");
@@ -38,11 +38,7 @@ export class BoxAgent {
 	): Promise<BoxAgent> {
 		await mkdir(dir, { recursive: true });
 		const unit = await readFile(join(root, UNIT), "utf8");
-		const agent = new BoxAgent(
-			/^Environment=NODE_OPTIONS=(.*)$/m.exec(unit)![1]!,
-			dir,
-			await mkdtemp("/dev/shm/slipway-bench-"),
-		);
+		const agent = new BoxAgent(environmentOf(unit), dir, await mkdtemp("/dev/shm/slipway-bench-"));
 		await bundleAgent(join(root, "agent/cli.ts"), agent.#script);
 		await measure(process.execPath, [agent.#script, "--probe", join(agent.#run, "hardware.json")]);
 		const paths = { content: content.content, trust: content.publicKey, store: agent.store };
@@ -54,7 +50,7 @@ export class BoxAgent {
 	/** The clock starts at exec. */
 	start(): void {
 		this.#started = performance.now();
-		const env = { ...process.env, NODE_OPTIONS: this.#nodeOptions };
+		const env = { ...process.env, ...this.#environment };
 		const args = [this.#script, "--config", this.#config];
 		this.#child = spawn(process.execPath, args, { stdio: "ignore", cwd: tmpdir(), env });
 	}
@@ -121,4 +117,18 @@ export class BoxAgent {
 		this.#http.destroy();
 		await rm(this.#run, { recursive: true, force: true });
 	}
+}
+
+/** What a unit sets in its `Environment=` lines. */
+function environmentOf(unit: string): Record<string, string> {
+	const lines = [...unit.matchAll(/^Environment=(.*)$/gm)].map(([, words]) => words!);
+	return Object.fromEntries(
+		lines
+			.join(" ")
+			.split(" ")
+			.map((word) => {
+				const at = word.indexOf("=");
+				return [word.slice(0, at), word.slice(at + 1)];
+			}),
+	);
 }

@@ -30,8 +30,9 @@ async function orasRoot(): Promise<string> {
 	const work = await mkdtemp(join(cache, "oras-"));
 	try {
 		const target = join(work, "root");
-		const sources = aptSources(base, "amd64", process.env.MIRROR);
-		const keyring = await findKeyring(base, process.env.KEYRING);
+		// make exports its variables, the empty ones too.
+		const sources = aptSources(base, "amd64", process.env.MIRROR || undefined);
+		const keyring = await findKeyring(base, process.env.KEYRING || undefined);
 		const packages = { arch: "amd64", variant: "extract", include: ["oras"] } as const;
 		await mmdebstrap(run, { suite: base.suite, ...packages, sources, keyring, target }, 0);
 		await rename(target, root);

@@ -4,6 +4,7 @@ import type { IncomingMessage } from "node:http";
 import { request } from "node:https";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { execa } from "execa";
 import { run } from "../../builder/tools/run.ts";
 import { MEDIA_TYPE } from "../../bundle/oci.ts";
@@ -33,14 +34,7 @@ export async function startRegistry(folder: string): Promise<TestRegistry> {
 	const caFile = await makeCertificates(folder);
 	const [user, password] = ["puller", `canary-${createHash("sha256").update(folder).digest("hex").slice(0, 20)}`];
 	await writeFile(join(folder, "htpasswd"), (await run("htpasswd", ["-Bbn", user, password])).stdout);
-	const port = await freePort();
-	const host = `127.0.0.1:${port}`;
-	await writeFile(join(folder, "config.yml"), configOf(folder, host));
-	const child = execa("docker-registry", ["serve", join(folder, "config.yml")], {
-		reject: false,
-		stdout: { file: join(folder, "access.log") },
-		stderr: "ignore",
-	});
+	const { child, host } = await serve(folder, caFile);
 	const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
 	const ca = await readFile(caFile);
 	const ask = (method: string, path: string, headers: Record<string, string> = {}, body?: Uint8Array) =>
@@ -55,12 +49,6 @@ export async function startRegistry(folder: string): Promise<TestRegistry> {
 		if (statusCode !== wanted) throw new Error(`the registry answered ${statusCode}, not ${wanted}`);
 		return headers;
 	};
-	for (let tries = 0; ; tries++) {
-		const up = await send("GET", "/v2/").catch(() => undefined);
-		if (up?.statusCode === 200) break;
-		if (tries > 1200) throw new Error("docker-registry did not start");
-		await new Promise((resolve) => setTimeout(resolve, 100));
-	}
 	return {
 		...{ host, caFile, user, password, data: join(folder, "data") },
 		get: async (path) => {
@@ -136,6 +124,35 @@ http:
   tls: { certificate: ${folder}/tls.pem, key: ${folder}/tls.key }
 auth: { htpasswd: { realm: test, path: ${folder}/htpasswd } }
 `;
+}
+
+/** Starts the program. Another may take the port before it does: then it ends, and is started on a further one. */
+async function serve(folder: string, caFile: string) {
+	const [config, errors] = [join(folder, "config.yml"), join(folder, "errors.log")];
+	for (let tries = 0; tries < 5; tries++) {
+		const host = `127.0.0.1:${await freePort()}`;
+		await writeFile(config, configOf(folder, host));
+		const child = execa("docker-registry", ["serve", config], {
+			reject: false,
+			stdout: { file: join(folder, "access.log") },
+			stderr: { file: errors },
+		});
+		let hasEnded = false;
+		void child.then(() => {
+			hasEnded = true;
+		});
+		// A certificate of this CA says that it is this one that answers.
+		for (const ca = await readFile(caFile); !hasEnded; await setTimeout(100))
+			if (await answers(`https://${host}/v2/`, ca)) return { child, host };
+	}
+	throw new Error(`docker-registry did not start: ${await readFile(errors, "utf8")}`);
+}
+
+function answers(url: string, ca: Buffer): Promise<boolean> {
+	return new Promise((resolve) => {
+		const sent = request(url, { ca }, (answer) => resolve(answer.resume().statusCode === 401));
+		sent.on("error", () => resolve(false)).end();
+	});
 }
 
 /** A port of loopback that is free right now. */
