@@ -233,8 +233,10 @@ export class BringUp {
 				tellRelease(this.#state, set.release, set.candidates, "in-place"); // no room, say
 				this.#inPlace.prove(medium, set, ledger);
 			} else {
-				if (isShown || before !== undefined) this.serving.show(before);
-				if (isShown || before !== undefined) this.serving.use(medium.gone && medium); // one that was pulled out is waited for
+				if (isShown || before !== undefined) {
+					this.serving.show(before);
+					this.serving.use(medium.gone && medium); // one that was pulled out is waited for
+				}
 				if (medium.gone === undefined) medium.close();
 				if (committed) this.#tell(committed); // it is still what answers
 			}

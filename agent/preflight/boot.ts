@@ -2,7 +2,6 @@ import { join } from "node:path";
 import { errorTable, SlipwayError } from "../../bundle/errors.ts";
 import { openIfThere, readExactly } from "../../bundle/read.ts";
 import { printable } from "../status/printable.ts";
-import { settledStage } from "../status/stage.ts";
 import { type State, slipwayErrors } from "../status/state.ts";
 
 const MAX_SIZE = 64 * 1024;
@@ -18,7 +17,7 @@ export async function bootFaults(boot: string): Promise<SlipwayError[]> {
 
 /**
  * Looks every `everyMs` whether something else is refused than the condition `boot` tells, a stick that was put in say, and tells
- * it; the stage follows, unless something is under way that sets its own. The returned function ends it.
+ * it. The returned function ends it.
  */
 export function watchBoot(boot: string, state: State, everyMs = LOOK_MS): () => void {
 	const look = async () => {
@@ -28,7 +27,6 @@ export function watchBoot(boot: string, state: State, everyMs = LOOK_MS): () => 
 		// The preflight is the first to tell.
 		if (told.length === 0 || now.join() === told.flatMap((c) => (c.ok ? [] : `${c.code} ${c.cause}`)).join()) return;
 		state.condition("boot", ...faults);
-		if (/^(ready|degraded)$/.test(state.status.stage)) state.enter(settledStage(state.status));
 	};
 	const timer = setInterval(() => void look(), everyMs);
 	timer.unref();

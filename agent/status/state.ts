@@ -150,7 +150,6 @@ export class State {
 	 * `name-2`, `name-3`, …; what was said under these names before is gone. The first is the last error.
 	 */
 	condition(name: string, ...errors: readonly SlipwayError[]): void {
-		const old = new RegExp(`^${name}(-\\d+)?$`);
 		const said = errors.map(
 			(e, i): Condition => ({
 				name: i === 0 ? name : `${name}-${i + 1}`,
@@ -163,7 +162,7 @@ export class State {
 		const fine: Condition = { name, ok: true, code: null, cause: "", next: "" };
 		this.#set({
 			...this.#status,
-			conditions: [...this.#status.conditions.filter((c) => !old.test(c.name)), ...(said.length > 0 ? said : [fine])],
+			conditions: [...this.#without(name), ...(said.length > 0 ? said : [fine])],
 			...(errors[0] === undefined ? {} : { lastError: lastError(errors[0]) }),
 		});
 	}
@@ -176,13 +175,18 @@ export class State {
 	/** Sets the condition of that name to a warning: told, and no fault. */
 	warn(name: string, code: ErrorCode, cause: string): void {
 		const { next } = new SlipwayError(code, cause);
-		const others = this.#status.conditions.filter((c) => c.name !== name);
-		this.#set({ ...this.#status, conditions: [...others, { name, ok: true, code, cause, next }] });
+		this.#set({ ...this.#status, conditions: [...this.#without(name), { name, ok: true, code, cause, next }] });
 	}
 
 	/** Takes the condition of that name away: it is about something that is no more. */
 	forget(name: string): void {
-		this.update({ conditions: this.#status.conditions.filter((c) => c.name !== name) });
+		this.update({ conditions: this.#without(name) });
+	}
+
+	/** All conditions but what was said under that name, further errors included. */
+	#without(name: string): Condition[] {
+		const said = new RegExp(`^${name}(-\\d+)?$`);
+		return this.#status.conditions.filter((c) => !said.test(c.name));
 	}
 
 	/** Sets the state of the bundle with that index digest, if it is shown. */
