@@ -14,12 +14,23 @@ export interface Combination {
 	readonly impossible: string | null;
 }
 
-/** All combinations of a profile's ISO, those that cannot be among them. Pure. */
-export function combinations({ arch, boot }: Pick<Profile, "arch" | "boot">): Combination[] {
-	const withoutBios = arch === "arm64" ? "arm64 machines have no BIOS" : "a unified kernel image starts by UEFI alone";
-	const impossible = (firmware: Firmware) =>
-		firmware === "bios" && !startsByBios({ arch, boot }) ? withoutBios : null;
-	return FIRMWARE.flatMap((firmware) => MEDIA.map((media) => ({ firmware, media, impossible: impossible(firmware) })));
+/** What decides in which combinations an ISO can start. */
+export interface Startable extends Pick<Profile, "arch" | "boot"> {
+	/** Drivers that its kernel has not. */
+	readonly lacks: readonly string[];
+}
+
+/** All combinations of an ISO, those that cannot be among them. Pure. */
+export function combinations(iso: Startable): Combination[] {
+	return FIRMWARE.flatMap((firmware) =>
+		MEDIA.map((media) => ({ firmware, media, impossible: impossible(iso, firmware, media) })),
+	);
+}
+
+function impossible({ arch, boot, lacks }: Startable, firmware: Firmware, media: Media): string | null {
+	if (firmware === "bios" && !startsByBios({ arch, boot }))
+		return arch === "arm64" ? "arm64 machines have no BIOS" : "a unified kernel image starts by UEFI alone";
+	return media === "usb" && lacks.includes("usb-storage") ? "the profile's kernel cannot read sticks" : null;
 }
 
 /** Name of a combination, as `--only` takes it. */

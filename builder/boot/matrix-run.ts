@@ -1,8 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Profile } from "../profile/schema.ts";
 import { giveToCaller } from "../signing/caller.ts";
-import { type Combination, combinations, keyOf, type onlyFilter } from "./combinations.ts";
+import { type Combination, combinations, keyOf, type onlyFilter, type Startable } from "./combinations.ts";
 import type { BuiltRelease } from "./find-release.ts";
 import { type MatrixReport, type MatrixRow, matrixJunit, matrixReport, matrixTable } from "./matrix-report.ts";
 import { rowNotRun } from "./matrix-row.ts";
@@ -10,7 +9,7 @@ import { say } from "./ready-guest.ts";
 
 export interface MatrixRun {
 	readonly release: BuiltRelease;
-	readonly profile: Pick<Profile, "arch" | "boot">;
+	readonly startable: Startable;
 	readonly host: MatrixReport["host"];
 	readonly wanted: ReturnType<typeof onlyFilter>;
 	readonly signal: AbortSignal;
@@ -26,7 +25,7 @@ export interface MatrixRun {
 export async function runRelease(o: MatrixRun): Promise<{ report: MatrixReport; failed: string[] }> {
 	const rows = await startingRows(o);
 	const failed: string[] = [];
-	for (const one of combinations(o.profile).filter((one) => one.impossible === null && o.wanted(one))) {
+	for (const one of combinations(o.startable).filter((one) => one.impossible === null && o.wanted(one))) {
 		if (o.signal.aborted) break;
 		const name = `${o.release.name}.iso ${keyOf(one)}`;
 		say(`\n${name}`);
@@ -40,10 +39,10 @@ export async function runRelease(o: MatrixRun): Promise<{ report: MatrixReport; 
 }
 
 /** Every combination, before anything is started: what cannot be, what an earlier run found, and what was not run yet. */
-async function startingRows({ release, profile, wanted }: MatrixRun): Promise<Map<string, MatrixRow>> {
+async function startingRows({ release, startable, wanted }: MatrixRun): Promise<Map<string, MatrixRow>> {
 	const before = await earlier(release);
 	return new Map(
-		combinations(profile).map((one) => {
+		combinations(startable).map((one) => {
 			const known = before.find((row) => keyOf(row) === keyOf(one) && row.startedAt !== null);
 			const kept = known !== undefined && !wanted(one);
 			return [keyOf(one), kept ? known : rowNotRun(one, wanted(one))];

@@ -9,24 +9,32 @@ import { rowNotRun } from "./matrix-row.ts";
 import { type MatrixRun, runRelease } from "./matrix-run.ts";
 
 test("every combination is there, and what cannot be says why", () => {
-	expect(combinations({ arch: "amd64", boot: "grub" }).map(keyOf)).toEqual([
+	expect(combinations({ arch: "amd64", boot: "grub", lacks: [] }).map(keyOf)).toEqual([
 		...["bios/cd", "bios/usb", "uefi/cd", "uefi/usb", "uefi-secureboot/cd", "uefi-secureboot/usb"],
 	]);
-	expect(combinations({ arch: "amd64", boot: "grub" }).filter((one) => one.impossible !== null)).toEqual([]);
-	expect(combinations({ arch: "arm64", boot: "grub" }).filter((one) => one.impossible !== null)).toMatchObject([
+	expect(combinations({ arch: "amd64", boot: "grub", lacks: [] }).filter((one) => one.impossible !== null)).toEqual([]);
+	expect(
+		combinations({ arch: "arm64", boot: "grub", lacks: [] }).filter((one) => one.impossible !== null),
+	).toMatchObject([
 		{ firmware: "bios", media: "cd", impossible: expect.stringContaining("BIOS") },
 		{ firmware: "bios", media: "usb" },
 	]);
-	const uki = combinations({ arch: "amd64", boot: "uki" }).filter((one) => one.impossible !== null);
+	const uki = combinations({ arch: "amd64", boot: "uki", lacks: [] }).filter((one) => one.impossible !== null);
 	expect(uki.map(keyOf)).toEqual(["bios/cd", "bios/usb"]);
+	const cloud = combinations({ arch: "amd64", boot: "grub", lacks: ["uas", "usb-storage"] });
+	expect(cloud.filter((one) => one.impossible === null).map(keyOf)).toEqual([
+		"bios/cd",
+		"uefi/cd",
+		"uefi-secureboot/cd",
+	]);
 });
 
 test("--only takes a firmware, a medium or both, and nothing that would let nothing through", () => {
 	const through = (...words: string[]) =>
-		combinations({ arch: "amd64", boot: "grub" }).filter(onlyFilter(words)).map(keyOf);
+		combinations({ arch: "amd64", boot: "grub", lacks: [] }).filter(onlyFilter(words)).map(keyOf);
 	expect(through("uefi")).toEqual(["uefi/cd", "uefi/usb"]);
 	expect(through("usb", "bios/cd")).toEqual(["bios/cd", "bios/usb", "uefi/usb", "uefi-secureboot/usb"]);
-	expect(combinations({ arch: "amd64", boot: "grub" }).filter(onlyFilter(undefined))).toHaveLength(6);
+	expect(combinations({ arch: "amd64", boot: "grub", lacks: [] }).filter(onlyFilter(undefined))).toHaveLength(6);
 	for (const word of ["", "efi", "cd/bios", "bios/", "bios/cd/usb", "bios/floppy"]) {
 		expect(() => onlyFilter([word]), word).toThrowError(expect.objectContaining({ code: "E_USAGE" }));
 	}
@@ -41,7 +49,11 @@ async function scene(change: Partial<MatrixRun> = {}): Promise<MatrixRun> {
 	} as BuiltRelease["manifest"];
 	return {
 		release: { folder, name: "x", iso: join(folder, "x.iso"), manifest },
-		...{ profile: { arch: "amd64", boot: "grub" }, host: { qemu: "QEMU 1", arch: "x64" }, wanted: () => true },
+		...{
+			startable: { arch: "amd64", boot: "grub", lacks: [] },
+			host: { qemu: "QEMU 1", arch: "x64" },
+			wanted: () => true,
+		},
 		signal: new AbortController().signal,
 		boot: async (one) => ran(one, { result: "passed", reason: null }),
 		...change,
@@ -105,7 +117,7 @@ test("after Ctrl-C nothing more is started, and what was run is written", async 
 
 test("table and JUnit say the same, whatever the reason holds", async () => {
 	const o = await scene({
-		profile: { arch: "arm64", boot: "grub" },
+		startable: { arch: "arm64", boot: "grub", lacks: [] },
 		boot: async (one) => ran(one, { result: "failed", reason: 'a | <b> & "c"\x1b[0m\nnext line', secureBoot: true }),
 	});
 	const { report } = await runRelease(o);
