@@ -3,6 +3,7 @@ import path from "node:path";
 import { makeProgram } from "../builder/cli/program.ts";
 import { bundleSchema } from "../builder/packs/definition.ts";
 import { hardwareSchema } from "../builder/profile/hardware.ts";
+import { mirrorsSchema } from "../builder/profile/mirrors.ts";
 import { baseSchema, profileSchema } from "../builder/profile/schema.ts";
 import { overlayManifest } from "../builder/stages/overlay-manifest.ts";
 import { applianceConfig } from "../bundle/appliance.ts";
@@ -21,6 +22,7 @@ const files: Record<string, string> = {
 	"profiles/profile.schema.json": jsonSchema(profileSchema, "Slipway profile"),
 	"profiles/base.schema.json": jsonSchema(baseSchema, "Slipway base"),
 	"profiles/hardware.schema.json": jsonSchema(hardwareSchema, "Slipway hardware set"),
+	"profiles/mirrors.schema.json": jsonSchema(mirrorsSchema, "Slipway mirrors"),
 	"profiles/bundle.schema.json": jsonSchema(bundleSchema, "Slipway bundle definition"),
 	"profiles/overlay.schema.json": jsonSchema(overlayManifest, "Slipway overlay"),
 	"docs/profile.md": profilePage(),
@@ -78,6 +80,13 @@ ${keyTable(hardwareSchema)}
 \`profiles/bases/NAME.yaml\`: facts of a distribution and suite.
 
 ${keyTable(baseSchema)}
+
+## Mirrors
+
+\`mirrors.yaml\` in the project's folder, or the file that \`MIRRORS=\` names: where the packages of each base come from on this build host
+([mirrors.md](mirrors.md)).
+
+${keyTable(mirrorsSchema)}
 
 ## Bundle
 

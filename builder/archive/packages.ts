@@ -1,4 +1,4 @@
-import { SlipwayError } from "../../bundle/errors.ts";
+import { type Place, SlipwayError } from "../../bundle/errors.ts";
 import { kernelsOf } from "../profile/fit.ts";
 import type { Base, Profile } from "../profile/schema.ts";
 
@@ -59,10 +59,16 @@ function unique(names: readonly string[]): string[] {
 
 /**
  * Shim lets GRUB start signed kernels alone. Distributions name the others so, and that is found before anything is fetched; the
- * stage `boot` looks at the kernel itself. Errors: E_KERNEL_UNSIGNED.
+ * stage `boot` looks at the kernel itself. `place` says where a package is asked for. Errors: E_KERNEL_UNSIGNED.
  */
-export function checkKernelSigned(boot: Profile["boot"], resolved: readonly string[]): void {
+export function checkKernelSigned(
+	boot: Profile["boot"],
+	resolved: readonly string[],
+	place: (name: string) => Place | undefined,
+): void {
 	const unsigned = resolved.find((name) => /^linux-image-.*-unsigned$/.test(name));
 	if (boot === "uki" || unsigned === undefined) return;
-	throw new SlipwayError("E_KERNEL_UNSIGNED", `The package ${unsigned} holds a kernel without a signature.`);
+	const at = place(unsigned);
+	const message = `The package ${unsigned} holds a kernel without a signature.`;
+	throw new SlipwayError("E_KERNEL_UNSIGNED", message, at === undefined ? {} : { at });
 }

@@ -111,7 +111,7 @@ function requestId({ base, arch, packages, boot, mirror }: ResolveRequest): stri
 		arch,
 		[...packages].sort(),
 		[...(boot ?? [])].sort(),
-		mirror ?? "",
+		mirror ?? base.archive.mirrors[arch] ?? "",
 	];
 	return createHash("sha256").update(JSON.stringify(asked)).digest("hex");
 }

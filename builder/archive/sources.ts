@@ -4,8 +4,8 @@ import type { Base } from "../profile/schema.ts";
 
 /**
  * The archive as mmdebstrap takes it after SUITE and TARGET: `deb` lines, or nothing, which means its own default for the
- * suite (that one knows the security archive too). `mirror` may hold two addresses, separated by a space: the archive and, where
- * the distribution keeps it apart, the security archive. With one address, suites that the set was resolved from (`resolved`) are
+ * suite (that one knows the security archive too). `mirror`, in place of the base's, may hold two addresses, separated by a space: the
+ * archive and, where the distribution keeps it apart, the security archive. With one address, suites that the set was resolved from (`resolved`) are
  * looked for there too: a folder made by `slipway mirror` has them all. Errors: E_USAGE for an address with a user name or password in it.
  */
 export function aptSources(
@@ -16,12 +16,10 @@ export function aptSources(
 ): string[] {
 	for (const address of [mirror ?? "", ...Object.values(base.archive.mirrors)]) refuseUserInfo(address);
 	// A package of a `file:` archive stays where it is, and dpkg in the root cannot see that place.
-	const given =
-		mirror
-			?.replaceAll(/(?<=^|\s)file:/g, "copy:")
-			.split(/\s+/)
-			.filter((word) => word !== "") ?? [];
-	const main = given[0] ?? base.archive.mirrors[arch];
+	const [main, security] = (mirror ?? base.archive.mirrors[arch] ?? "")
+		.replaceAll(/(?<=^|\s)file:/g, "copy:")
+		.split(/\s+/)
+		.filter((word) => word !== "");
 	if (main === undefined) return [];
 	const components = base.components.join(" ");
 	const suites = ["", ...base.archive.pockets].map((pocket) => base.suite + pocket);
@@ -29,7 +27,7 @@ export function aptSources(
 	const words = (address: string) => (DATED.test(address) ? `[check-valid-until=no] ${address}` : address);
 	const lines = (address: string, names: readonly string[]) =>
 		names.map((suite) => `deb ${words(address)} ${suite} ${components}`);
-	if (given[1] !== undefined) return [...lines(main, suites), ...lines(given[1], [`${base.suite}-security`])];
+	if (security !== undefined) return [...lines(main, suites), ...lines(security, [`${base.suite}-security`])];
 	const more = resolved.map(({ suite }) => suite).filter((suite) => !suites.includes(suite));
 	return [...lines(main, suites), ...lines(main, more)];
 }

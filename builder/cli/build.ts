@@ -3,6 +3,7 @@ import path from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { openMonitor } from "../monitor/monitor.ts";
 import { checkForeign } from "../plan/foreign.ts";
+import { placed } from "../plan/placed.ts";
 import { planBuild } from "../plan/plan.ts";
 import { checkProfile, checkToken, prepareBuild } from "../plan/prepare.ts";
 import { publish } from "../plan/publish.ts";
@@ -53,7 +54,8 @@ async function buildProfile(
 	const onLogs = (folder: string) => {
 		if (tracing !== undefined) tracing.folder = folder;
 	};
-	const stages = await runPlan(plan, { signal, monitor: await openMonitor(process.stderr), onLogs });
+	const monitor = await openMonitor(process.stderr);
+	const stages = await placed(checked, request, () => runPlan(plan, { signal, monitor, onLogs }));
 	const last = stages.at(-1);
 	if (last?.name !== "attest") throw new SlipwayError("E_INTERNAL", "The last stage is not attest.");
 	const name = releaseName(prepared);

@@ -1,6 +1,7 @@
 import { diffLocks, type LockChange } from "../lock/diff.ts";
 import { lockPath, readLocks, writeLocks } from "../lock/lock-file.ts";
 import { makeLock } from "../lock/make-lock.ts";
+import { placed } from "../plan/placed.ts";
 import { archiveRequest, checkProfile } from "../plan/prepare.ts";
 import { compareVersions } from "../tools/dpkg.ts";
 import { run } from "../tools/run.ts";
@@ -19,7 +20,8 @@ export async function lock(
 ): Promise<void> {
 	const checked = await checkProfile({ root, profile: profile as string, base: options.base });
 	checkRoot();
-	const now = await makeLock(checked, { ...archiveRequest({ root, ...options }, checked), signal });
+	const given = { root, ...options };
+	const now = await placed(checked, given, () => makeLock(checked, { ...archiveRequest(given, checked), signal }));
 	const file = lockPath(checked.file);
 	const locks = await readLocks(file);
 	const before = locks[checked.base.name];

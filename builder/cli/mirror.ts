@@ -3,6 +3,7 @@ import { SlipwayError } from "../../bundle/errors.ts";
 import { lockPath, openLock } from "../lock/lock-file.ts";
 import { askedOf } from "../lock/make-lock.ts";
 import { makeMirror } from "../mirror/make-mirror.ts";
+import { placed } from "../plan/placed.ts";
 import { archiveRequest, checkProfile } from "../plan/prepare.ts";
 import { formatBytes } from "../plan/space.ts";
 import { displayPath } from "../yaml/load.ts";
@@ -24,7 +25,10 @@ export async function mirror(
 	}
 	checkRoot();
 	const folder = path.resolve(target as string);
-	const made = await makeMirror({ ...archiveRequest({ root, ...options }, checked), lock, folder, signal });
+	const given = { root, ...options };
+	const made = await placed(checked, given, () =>
+		makeMirror({ ...archiveRequest(given, checked), lock, folder, signal }),
+	);
 	const use = `make iso PROFILE=${profile.name} MIRROR=file://${folder} KEYRING=${folder}/keyring.gpg`;
 	print(
 		() => `${folder}: ${made.packages} packages, ${formatBytes(made.bytes)}\nBuild from it, with no network: ${use}\n`,

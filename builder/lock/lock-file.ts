@@ -2,7 +2,7 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { stringify } from "yaml";
 import { z } from "zod";
-import { SlipwayError } from "../../bundle/errors.ts";
+import { type Place, SlipwayError } from "../../bundle/errors.ts";
 import { type ArchiveResolve, archiveFile } from "../archive/answer.ts";
 import { API_VERSION } from "../profile/words.ts";
 import { giveToCaller } from "../signing/caller.ts";
@@ -47,11 +47,33 @@ export function lockPath(profileFile: string): string {
 
 /** The locks of a profile by base; none if there is no file. Errors: those of loadYaml(). */
 export async function readLocks(file: string): Promise<Record<string, BaseLock>> {
+	return (await readLock(file))?.value.bases ?? {};
+}
+
+async function readLock(file: string) {
 	const there = await readFile(file).then(
 		() => true,
 		() => false,
 	);
-	return there ? (await loadYaml(file, lockSchema, "E_LOCK")).value.bases : {};
+	return there ? await loadYaml(file, lockSchema, "E_LOCK") : undefined;
+}
+
+/** Where the lock of a profile's file names the first of these packages that it has; undefined if it names none, or is not there. */
+export async function lockedPlace(
+	profileFile: string,
+	baseName: string,
+	packages: readonly string[],
+): Promise<Place | undefined> {
+	const lock = await readLock(lockPath(profileFile));
+	const base = lock?.value.bases[baseName];
+	if (lock === undefined || base === undefined) return undefined;
+	const sets: [string[], LockedSet][] = [
+		[["root"], base.root],
+		[["boot"], base.boot],
+		...Object.entries(base.content).map(([name, set]): [string[], LockedSet] => [["content", name], set]),
+	];
+	const found = packages.flatMap((name) => sets.flatMap(([keys, set]) => (name in set ? [[...keys, name]] : [])));
+	return found[0] === undefined ? undefined : lock.place(["bases", baseName, ...found[0]], true);
 }
 
 /** Writes a lock's text, the same for the same content, by one rename. */

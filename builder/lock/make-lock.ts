@@ -3,7 +3,6 @@ import type { ArchiveResolve } from "../archive/answer.ts";
 import { bootPackages } from "../archive/packages.ts";
 import { askArchive, type ResolveRequest } from "../archive/resolve.ts";
 import { archivePackages } from "../packs/packages/wanted.ts";
-import { placed } from "../plan/missing-packages.ts";
 import type { Checked } from "../plan/prepare.ts";
 import type { BaseLock, LockedSet } from "./lock-file.ts";
 
@@ -26,9 +25,7 @@ export async function makeLock(checked: Checked, request: ResolveRequest): Promi
 		throw new SlipwayError("E_LOCK", message, { next: "Packages of Ubuntu Pro cannot be locked; lock another base." });
 	}
 	const asked = askedOf(checked);
-	const answer = await askArchive({ ...request, content: asked.content }).catch((error: unknown) => {
-		throw placed(error, checked);
-	});
+	const answer = await askArchive({ ...request, content: asked.content });
 	const content = Object.entries(answer.content).map(([name, resolve]) => [name, lockedSet(resolve, resolve.packages)]);
 	return {
 		arch: profile.arch,

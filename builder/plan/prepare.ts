@@ -20,7 +20,7 @@ import { openUkiSigner } from "../uki/key.ts";
 import { displayPath, throwAll } from "../yaml/load.ts";
 import type { Build } from "./build.ts";
 import { sourceEpoch } from "./epoch.ts";
-import { placed } from "./missing-packages.ts";
+import { askerOf, placed } from "./placed.ts";
 import { buildTrust } from "./trust.ts";
 
 /** What the command line and the environment say about a build. */
@@ -120,8 +120,8 @@ export function archiveRequest(
 		arch: profile.arch,
 		packages,
 		boot: bootPackages(base, profile),
-		mirror: mirrorOf(base, mirror ?? profile.archive.mirror ?? undefined, snapshot),
-		keyring: keyring ?? profile.archive.keyring ?? undefined,
+		mirror: mirrorOf(base, mirror, snapshot),
+		keyring,
 		cacheDir: cacheFolder(root),
 		refresh: refresh ?? false,
 	};
@@ -155,18 +155,14 @@ export async function prepareBuild(
 	const ask = archiveRequest(request, checked);
 	const { mirror, keyring, refresh } = ask;
 	const answer = (asked: ResolveRequest) =>
-		how.offline
-			? keptResolve(asked)
-			: resolveArchive({ ...asked, signal: how.signal }).catch((error: unknown) => {
-					throw placed(error, checked);
-				});
+		how.offline ? keptResolve(asked) : placed(checked, request, () => resolveArchive({ ...asked, signal: how.signal }));
 	const locked = inputs === undefined ? await lockedSets(checked, refresh) : undefined;
 	const resolve = inputs?.resolve ?? locked?.root ?? (await answer(ask));
 	const host = hostArch();
 	const forWorkshop = { ...ask, arch: host, packages: workshopPackages(base), boot: [] };
 	const workshop = host === profile.arch ? null : (inputs?.workshop ?? (await answer(forWorkshop)));
 	if (resolve === undefined || workshop === undefined) return undefined;
-	checkKernelSigned(profile.boot, Object.keys(resolve.packages));
+	checkKernelSigned(profile.boot, Object.keys(resolve.packages), (name) => askerOf(name, checked).at);
 	if (!how.offline) for (const bundle of bundles) await lockTags(bundle, { cacheDir, env, signal: how.signal });
 	const signer = await openSigner({
 		root,

@@ -3,6 +3,7 @@ import path from "node:path";
 import { type Place, SlipwayError } from "../../bundle/errors.ts";
 import { loadYaml } from "../yaml/load.ts";
 import { nearest } from "../yaml/nearest.ts";
+import { withMirrors } from "./mirrors.ts";
 import { type Base, baseSchema } from "./schema.ts";
 
 /** Names of the YAML files in a folder, without `.yaml`, sorted; none if there is no such folder. */
@@ -24,8 +25,8 @@ export function baseNames(root: string): Promise<string[]> {
 }
 
 /**
- * Reads `profiles/bases/NAME.yaml`.
- * Errors: E_BASE_NOT_FOUND with the nearest name, at `at` where a profile names it; E_PROFILE_KEY, E_PROFILE_VALUE.
+ * Reads `profiles/bases/NAME.yaml`, with the mirrors of this build host.
+ * Errors: E_BASE_NOT_FOUND with the nearest name, at `at` where a profile names it; E_PROFILE_KEY, E_PROFILE_VALUE; those of withMirrors().
  */
 export async function loadBase(root: string, name: string, at?: Place): Promise<Base> {
 	const names = await namesIn(basesFolder(root));
@@ -36,7 +37,7 @@ export async function loadBase(root: string, name: string, at?: Place): Promise<
 	if (value.name !== name) {
 		throw new SlipwayError("E_PROFILE_VALUE", `The base in ${name}.yaml calls itself ${value.name}.`);
 	}
-	return value;
+	return withMirrors(root, value, names);
 }
 
 /** One sentence that says what is not there and what may have been meant. */

@@ -181,6 +181,5 @@ function withDefaults(name: string, values: ProfileFile & { base: string }, hard
 		network: { expose: values.network?.expose ?? "loopback" },
 		registry: values.registry ?? {},
 		trust: values.trust ?? {},
-		archive: { mirror: values.archive?.mirror ?? null, keyring: values.archive?.keyring ?? null },
 	});
 }

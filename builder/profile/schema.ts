@@ -107,21 +107,6 @@ export const profileSchema = z.strictObject({
 		})
 		.optional()
 		.describe("Whom the box trusts (docs/trust.md)"),
-	archive: z
-		.strictObject({
-			mirror: z
-				.string()
-				.regex(/^(https?|file|copy):[\x21-\x7e]+$/, "a mirror's address")
-				.optional()
-				.describe("Mirror of the base's archive; MIRROR= overrides it"),
-			keyring: z
-				.string()
-				.regex(/^\/[\x21-\x7e]+$/, "an absolute path")
-				.optional()
-				.describe("Keyring file of that mirror; KEYRING= overrides it"),
-		})
-		.optional()
-		.describe("Where packages come from, if not from where the base says"),
 });
 export type ProfileFile = z.infer<typeof profileSchema>;
 
@@ -156,7 +141,6 @@ export const resolvedProfile = z.strictObject({
 		root: trustRole.nullable().default(null),
 		statements: z.string().nullable().default(null),
 	}),
-	archive: z.strictObject({ mirror: z.string().nullable(), keyring: z.string().nullable() }),
 });
 export type Profile = z.infer<typeof resolvedProfile>;
 
@@ -196,7 +180,7 @@ export const baseSchema = z.strictObject({
 				.describe("Keyring files of the host that may hold the archive's key, first found wins"),
 			keyringPackage: z.string().describe("Package that brings the keyring"),
 		})
-		.describe("Where packages come from; MIRROR= and KEYRING= override it"),
+		.describe("Where packages come from; mirrors.yaml, MIRROR= and KEYRING= go over it"),
 	arch: z.array(arch).describe("Architectures offered"),
 	kernel: z.record(arch, kernels).describe("Kernels by flavour; every architecture has `generic`"),
 	firmware: z

@@ -98,6 +98,19 @@ export class MissingPackages extends SlipwayError {
 	}
 }
 
+/** Packages that the archive no longer offers with the version and digest that were recorded. */
+export class ChangedPackages extends SlipwayError {
+	readonly names: readonly string[];
+
+	constructor(pins: readonly string[], suite: string) {
+		super(
+			"E_ARCHIVE_CHANGED",
+			`The archive of ${suite} no longer offers, with the recorded digest: ${pins.join(", ")}.`,
+		);
+		this.names = pins.map((pin) => pin.slice(0, pin.indexOf("=")));
+	}
+}
+
 /** Tells the user's errors from real failures by what apt said. */
 function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unknown {
 	if (!(error instanceof SlipwayError) || error.code !== "E_TOOL_FAILED") return error;
@@ -117,10 +130,7 @@ function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unkno
 			/Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate/.exec(line)?.slice(1) ?? [],
 	);
 	const changed = lines.flatMap((line) => /^changed: (\S+)/.exec(line)?.[1] ?? []);
-	if (changed.length > 0) {
-		const message = `The archive of ${o.suite} no longer offers, with the recorded digest: ${changed.join(", ")}`;
-		return new SlipwayError("E_ARCHIVE_CHANGED", `${message}.`);
-	}
+	if (changed.length > 0) return new ChangedPackages(changed, o.suite);
 	const damaged = first(/Failed to fetch \S+ +Hash Sum mismatch/);
 	if (damaged !== undefined) {
 		const message = `The archive of ${o.suite} sends another file than its signed index describes: ${damaged}`;

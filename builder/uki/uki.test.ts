@@ -61,11 +61,13 @@ test("the stub's package comes in place of GRUB's, and an unsigned kernel behind
 	expect(bootPackages(base, { arch: "amd64", boot: "uki" })).toEqual(["systemd-boot-efi"]);
 	expect(bootPackages(base, { arch: "amd64", boot: "grub" })).toEqual(expect.arrayContaining(["shim-signed"]));
 	const unsigned = ["linux-image-amd64", "linux-image-6.12.1-amd64-unsigned"];
-	expect(() => checkKernelSigned("grub", unsigned)).toThrowError(
-		expect.objectContaining({ code: "E_KERNEL_UNSIGNED" }),
+	const at = { file: "p.yaml", line: 4, col: 12 };
+	const place = (name: string) => (name === unsigned[1] ? at : undefined);
+	expect(() => checkKernelSigned("grub", unsigned, place)).toThrowError(
+		expect.objectContaining({ code: "E_KERNEL_UNSIGNED", at }),
 	);
-	checkKernelSigned("uki", unsigned);
-	checkKernelSigned("grub", ["linux-image-amd64", "linux-image-6.12.1-amd64"]);
+	checkKernelSigned("uki", unsigned, place);
+	checkKernelSigned("grub", ["linux-image-amd64", "linux-image-6.12.1-amd64"], place);
 });
 
 /** A PE32+ image with one section, room for `room` more headers, and perhaps a signature. */
