@@ -1,5 +1,7 @@
-import { relative } from "node:path";
-import { expect, test } from "vitest";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
 import { type LedMap, trustFile } from "../../bundle/appliance.ts";
 import type { ArchiveResolve } from "../archive/answer.ts";
 import { bootPackages, proPackages, rootPackages, workshopPackages } from "../archive/packages.ts";
@@ -77,6 +79,30 @@ test("a host of the other architecture makes the same appliance, in a workshop o
 	expect(bootstrap.plan(build)).toEqual({ ...bootstrap.plan(native), install: "chrootless" });
 	expect(initrd.plan(build)).toEqual({ ...initrd.plan(native), foreign: "amd64" });
 });
+
+test.each(PLANS)(
+	"with `boot: uki` $name on $base has one program of its own in place of shim and GRUB",
+	async (plan) => {
+		const dir = await mkdtemp(join(tmpdir(), "slipway-plans-"));
+		onTestFinished(() => rm(dir, { recursive: true, force: true }));
+		const own = join(dir, "own.yaml");
+		const parent = plan.file.endsWith(".yaml") ? plan.file : `${ROOT}/profiles/${plan.file}.yaml`;
+		await writeFile(own, `apiVersion: slipway/v1\nkind: Profile\nextends: [${parent}]\nboot: uki\n`);
+		const build = { ...(await fakeBuild(own, plan.base)), uki: { certificate: "(certificate)" } };
+		const { package: stubPackage, stub } = build.base.uki![build.profile.arch];
+		expect(bootPackages(build.base, build.profile)).toEqual([stubPackage]);
+		expect(boot.options.parse(boot.plan(build))).toMatchObject({
+			...{ bios: false, uki: { stub, certificate: "(certificate)" } },
+			efi: [build.profile.arch === "arm64" ? "BOOTAA64.EFI" : "BOOTX64.EFI", expect.any(String)],
+			line: expect.arrayContaining(["rd.shell=0", ...(build.profile.fips ? ["fips=1"] : [])]),
+		});
+		expect(boot.secrets).toEqual(["ukiKey"]);
+		// The root image is what it would be with GRUB.
+		const grub = await fakeBuild(plan.file, plan.base);
+		expect(initrd.plan(build)).toEqual(initrd.plan(grub));
+		expect(root.plan(build)).toEqual(root.plan(grub));
+	},
+);
 
 test("a token's file reaches the bootstrap hook of a base that needs one, and nothing else", async () => {
 	const build = await fakeBuild("vertex-fips-amd64", "ubuntu-22.04");
