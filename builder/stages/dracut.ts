@@ -4,6 +4,7 @@ import { SlipwayError } from "../../bundle/errors.ts";
 import { chroot } from "../tools/chroot.ts";
 import { emulatorOf } from "../tools/emulator.ts";
 import type { Arch } from "../tools/host-arch.ts";
+import { ZSTD_LEVEL } from "../tools/mksquashfs.ts";
 import type { Run } from "../tools/run.ts";
 import { unpackOwnTar } from "../tools/tar.ts";
 import { openWorkshop } from "../tools/workshop.ts";
@@ -85,7 +86,8 @@ export function dracutArgs({ foreign, modules, drivers }: DracutOptions, version
 	const target = foreign === null ? "" : TARGET;
 	return [
 		...(foreign === null ? [] : ["--sysroot", target, "--kmoddir", `${target}/usr/lib/modules/${version}`]),
-		...["--force", "--no-hostonly", "--reproducible", "--zstd"],
+		// With --zstd it would be level 15: ten times as long.
+		...["--force", "--no-hostonly", "--reproducible", "--compress", `zstd -${ZSTD_LEVEL} -q -T0`],
 		...["--add", modules.join(" "), "--omit", OMIT.join(" "), "--add-drivers", drivers.join(" ")],
 		...[`${target}${IMAGE}`, version],
 	];
