@@ -1,3 +1,4 @@
+import type { Profile } from "../profile/schema.ts";
 import type { Firmware } from "../tools/qemu.ts";
 import { run } from "../tools/run.ts";
 import { check, checkBox } from "./check.ts";
@@ -29,9 +30,16 @@ export async function checkReady(
 	const registry = { port: lan.registryPort, tlsSha256: serial.tlsSha256! };
 	const request = { run, folder, manifest, status: lan.status, registry, work };
 	const { status, checks } = await checkBox(request);
+	checks.push(rootCheck(profile, firmware, status?.boot?.root));
 	// A root that is read from the stick would not survive it.
 	if (profile.root === "ram" && media === "usb") checks.push(...(await checkPulledMedium({ ...request, guest })));
 	return withSecureBoot(firmware, status?.boot?.secureBoot ?? serial.secureBoot, { status, checks });
+}
+
+/** Firmware that checks a unified kernel image has checked its root hash; whoever started anything else has not. */
+export function rootCheck({ boot }: Pick<Profile, "boot">, firmware: Firmware, said = "not told"): Check {
+	const right = boot === "uki" && firmware === "uefi-secureboot" ? "authenticated" : "integrity-checked";
+	return check("root image", said === right, said);
 }
 
 /** Secure Boot is on in the firmware that has keys, and in no other. A guest that does not say it is on has not proved it. */
