@@ -118,6 +118,7 @@ test.each([
 	["E: Release file for http://m/dists/s/InRelease is expired (invalid since 1d).", "E_ARCHIVE_EXPIRED"],
 	["E: Failed to fetch http://m/pool/a.deb  Hash Sum mismatch", "E_DIGEST_MISMATCH"],
 	[`changed: bash=5.2 ${"a".repeat(64)}`, "E_ARCHIVE_CHANGED"],
+	["Invalid token. See https://ubuntu.com/pro/dashboard", "E_PRO_TOKEN"],
 	["E: Unable to locate package nginxx", "E_PROFILE_VALUE"],
 	["E: Version '1.0' for 'a' was not found", "E_ARCHIVE_CHANGED"],
 	["E: something else", "E_TOOL_FAILED"],

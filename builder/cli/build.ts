@@ -5,10 +5,11 @@ import { openMonitor } from "../monitor/monitor.ts";
 import { checkForeign } from "../plan/foreign.ts";
 import { placed } from "../plan/placed.ts";
 import { planBuild } from "../plan/plan.ts";
-import { checkProfile, checkToken, prepareBuild } from "../plan/prepare.ts";
+import { checkProfile, prepareBuild } from "../plan/prepare.ts";
 import { publish } from "../plan/publish.ts";
 import { logFolder, runPlan } from "../plan/run-plan.ts";
 import { formatBytes } from "../plan/space.ts";
+import { askToken, checkToken } from "../plan/token.ts";
 import { releaseName } from "../release/names.ts";
 import { STAGES } from "../stages/index.ts";
 import { span } from "../trace/span.ts";
@@ -42,14 +43,21 @@ async function buildProfile(
 		options.refresh === true
 			? undefined
 			: await step("read what the archive said", () => prepareBuild(request, checked, { offline: true }));
+	const askAboutToken = async () => {
+		const note = await step("ask whether the token is good", () => askToken(checked, process.env, signal));
+		if (note !== undefined) process.stderr.write(`${note}\n`);
+	};
 	if (known === undefined) {
 		checkRoot();
+		await askAboutToken();
 		process.stderr.write(`Asking the archive of ${checked.base.title} which packages it has.\n`);
 	}
 	const ask = () => prepareBuild(request, checked, { offline: false, signal });
 	const prepared = known ?? (await step("ask the archive", ask));
 	const plan = await step("hash the sources and plan", () => planBuild(prepared, STAGES));
-	if (plan.stages.some((stage) => stage.cached === undefined)) checkRoot();
+	const missing = plan.stages.filter((planned) => planned.cached === undefined);
+	if (missing.length > 0) checkRoot();
+	if (known !== undefined && missing.some(({ stage }) => stage.secrets?.includes("proToken"))) await askAboutToken();
 	for (const note of notes(checked, prepared)) process.stderr.write(`${note}\n`);
 	const onLogs = (folder: string) => {
 		if (tracing !== undefined) tracing.folder = folder;

@@ -1,6 +1,7 @@
 import { SlipwayErrors } from "../../bundle/errors.ts";
 import { setupPurposes } from "../plan/foreign.ts";
-import { type Checked, checkProfile, checkToken } from "../plan/prepare.ts";
+import { type Checked, checkProfile } from "../plan/prepare.ts";
+import { checkToken } from "../plan/token.ts";
 import { profileNames } from "../profile/load.ts";
 import { openUkiSigner } from "../uki/key.ts";
 import type { CommandContext } from "./command.ts";

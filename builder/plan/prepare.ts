@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { archiveEpoch } from "../archive/answer.ts";
@@ -74,30 +73,6 @@ export async function checkProfile(request: Pick<BuildRequest, "root" | "profile
 		overlays.flatMap((overlay) => overlay.packages),
 	);
 	return { ...loaded, bundles, overlays, packages, proPackages: proPackages(base, profile) };
-}
-
-/** Errors: E_PRO_TOKEN when the base's FIPS packages need a token, and none is given or its file holds none. */
-export async function checkToken(checked: Checked, env: NodeJS.ProcessEnv): Promise<void> {
-	const { profile, base, proPackages: pro } = checked;
-	if (pro.length === 0) return;
-	const file = env.PRO_TOKEN_FILE ?? "";
-	const wrong = file === "" ? "there is no token" : await wrongWith(file);
-	if (wrong === undefined) return;
-	const message = `${profile.name} on ${base.title} takes ${pro.join(", ")} from Ubuntu Pro, and ${wrong}.`;
-	throw new SlipwayError("E_PRO_TOKEN", message, {
-		next: "Set PRO_TOKEN_FILE= to a file that holds an Ubuntu Pro token, or build the laboratory base, which is not certified, with BASE=debian-13.",
-	});
-}
-
-async function wrongWith(tokenFile: string): Promise<string | undefined> {
-	try {
-		return (await readFile(tokenFile, "utf8")).trim() === "" ? `${tokenFile} is empty` : undefined;
-	} catch (error) {
-		const { code } = error as NodeJS.ErrnoException;
-		// The build itself runs as root, who may read it.
-		if (code === "EACCES" && process.geteuid?.() !== 0) return undefined;
-		return `${tokenFile} cannot be read (${code})`;
-	}
 }
 
 function cacheFolder(root: string): string {

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { type Place, SlipwayError } from "../../bundle/errors.ts";
 import { loadYaml, type Yaml } from "../yaml/load.ts";
 import type { Base } from "./schema.ts";
-import { API_VERSION, arch, name } from "./words.ts";
+import { API_VERSION, arch, contracts, name } from "./words.ts";
 
 const ADDRESS = String.raw`(?:https?|file|copy):[\x21-\x7e]+`;
 const address = z.string().regex(new RegExp(`^${ADDRESS}(?: ${ADDRESS})?$`), "one or two mirrors' addresses");
@@ -32,6 +32,9 @@ export const mirrorsSchema = z.strictObject({
 					.regex(/\{snapshot\}/, "an address with {snapshot} in it")
 					.optional()
 					.describe("Archive of snapshots, with `{snapshot}` where SNAPSHOT= goes; default: the base's"),
+				contracts: contracts
+					.optional()
+					.describe("Ubuntu Pro service of the site's own, for the token; default: the vendor's"),
 			}),
 		)
 		.describe("By the base's name"),
@@ -53,7 +56,7 @@ export async function withMirrors(root: string, base: Base, names: readonly stri
 			at,
 		});
 	}
-	const { mirror, keyring, snapshot } = file.value.bases[base.name] ?? {};
+	const { mirror, keyring, snapshot, contracts } = file.value.bases[base.name] ?? {};
 	if (mirror === undefined) return base;
 	const own = typeof mirror === "string" ? { amd64: mirror, arm64: mirror } : mirror;
 	return {
@@ -64,6 +67,7 @@ export async function withMirrors(root: string, base: Base, names: readonly stri
 			...(keyring === undefined ? {} : { keyrings: [keyring] }),
 			...(snapshot === undefined ? {} : { snapshot }),
 		},
+		...(contracts === undefined || base.fips === null ? {} : { fips: { ...base.fips, contracts } }),
 	};
 }
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { applianceConfig, ledMap, registryTarget } from "../../bundle/appliance.ts";
 import { machineKeys } from "./machine.ts";
-import { API_VERSION, arch, list, name, packageName, text } from "./words.ts";
+import { API_VERSION, arch, contracts, list, name, packageName, text } from "./words.ts";
 
 /**
  * The one declaration of profiles and bases: types, validation, JSON Schema and docs/profile.md come from it.
@@ -218,6 +218,10 @@ export const baseSchema = z.strictObject({
 			kernel: z.record(arch, kernels).optional().describe("Kernels in place of the base's own"),
 			provider: packageName.describe("The package that holds the provider; its version is recorded"),
 			proToken: z.boolean().describe("Needs an Ubuntu Pro token (PRO_TOKEN_FILE)"),
+			contracts: contracts
+				.nullable()
+				.default(null)
+				.describe("The vendor's service that tokens are for; null: there are none"),
 			dracutModules: z.array(z.string()).describe("dracut modules for the FIPS boot self-test"),
 			modulesDir: z.record(arch, z.string()).describe("OpenSSL's folder of providers"),
 		})

@@ -6,6 +6,10 @@ export const API_VERSION = "slipway/v1";
 export const arch = z.enum(["amd64", "arm64"]);
 export const name = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$/, "lower-case letters, digits, - and .");
 export const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "a package name");
+/** A token goes there: in clear text to this machine alone. */
+export const contracts = z
+	.string()
+	.regex(/^(?:https:\/\/|http:\/\/127\.)[\x21-\x7e]+$/, "an address that begins with https://");
 /** Printable ASCII: values end in boot files and on consoles, so no control character may pass. */
 export const text = z.string().regex(/^[\x20-\x7e]*$/, "printable ASCII only");
 /** `.meta({ merge })` says how a list joins that of the profile it extends: "append" (without repeats) or "replace". */

@@ -27,7 +27,7 @@ const options = z.strictObject({
 	/** Both with the digests of their files. */
 	pins: z.array(z.string()),
 	/** Installed with a token of Ubuntu Pro. */
-	pro: z.strictObject({ service: z.string(), packages: z.array(z.string()) }).nullable(),
+	pro: z.strictObject({ service: z.string(), contracts: z.string(), packages: z.array(z.string()) }).nullable(),
 	fipsModule: z.string().nullable(),
 	epoch: z.int(),
 });
@@ -124,11 +124,13 @@ export function hookEnv(o: Options, boot: string, tokenFile: string | undefined)
 		...env,
 		SLIPWAY_PRO_TOKEN_FILE: tokenFile,
 		SLIPWAY_PRO_SERVICE: o.pro.service,
+		SLIPWAY_PRO_CONTRACTS: o.pro.contracts,
 		SLIPWAY_PRO_PACKAGES: o.pro.packages.join(" "),
 	};
 }
 
 function proOf(base: Base, profile: Profile): Options["pro"] {
 	const packages = proPackages(base, profile);
-	return packages.length === 0 || base.fips === null ? null : { service: base.fips.stream, packages };
+	if (packages.length === 0 || base.fips === null) return null;
+	return { service: base.fips.stream, contracts: base.fips.contracts ?? "", packages };
 }

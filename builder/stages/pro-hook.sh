@@ -1,7 +1,7 @@
 #!/bin/sh
 # Run by mmdebstrap before the last hook, for bases whose FIPS packages need a token of Ubuntu Pro: attach, install, detach, and leave
-# no trace of the token, all in one step. Takes SLIPWAY_PRO_TOKEN_FILE, SLIPWAY_PRO_SERVICE (fips or fips-updates) and
-# SLIPWAY_PRO_PACKAGES. With SLIPWAY_PRO_DOWNLOAD they are not installed: the packages, with all that an empty root would need, and
+# no trace of the token, all in one step. Takes SLIPWAY_PRO_TOKEN_FILE, SLIPWAY_PRO_SERVICE (fips or fips-updates), SLIPWAY_PRO_PACKAGES,
+# and SLIPWAY_PRO_CONTRACTS, the address of the service that the token is for. With SLIPWAY_PRO_DOWNLOAD they are not installed: the packages, with all that an empty root would need, and
 # the signed Release files go to that folder of the host.
 set -eu
 root=$1
@@ -49,6 +49,10 @@ mkdir -p "$root/run"
 	printf '\nenable_services: []\n'
 } >"$config"
 umask 022
+mkdir -p "$root/etc/ubuntu-advantage"
+printf 'contract_url: %s\n' "$SLIPWAY_PRO_CONTRACTS" >"$root/run/slipway-uaclient.conf"
+grep -sv '^contract_url:' "$root/etc/ubuntu-advantage/uaclient.conf" >>"$root/run/slipway-uaclient.conf" || true
+mv "$root/run/slipway-uaclient.conf" "$root/etc/ubuntu-advantage/uaclient.conf"
 in_root pro attach --attach-config /run/slipway-pro.yaml
 rm -f "$config"
 # Sources without the switch of kernel and services, which would look at the build host.

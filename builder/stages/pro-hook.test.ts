@@ -19,10 +19,12 @@ async function fakeRoot(extra = ""): Promise<{ root: string; env: Record<string,
 		"root/run",
 		"root/etc/apt/auth.conf.d",
 		"root/etc/apt/sources.list.d",
+		"root/etc/ubuntu-advantage",
 		"root/var/log/apt",
 	]) {
 		await mkdir(join(dir, folder), { recursive: true });
 	}
+	await writeFile(join(root, "etc/ubuntu-advantage/uaclient.conf"), "contract_url: https://vendor\nlog_level: debug\n");
 	const log = join(dir, "calls.log");
 	const script = `#!/bin/sh
 root=$1; shift
@@ -31,6 +33,7 @@ echo "$*" >>${log}
 case "$1 $2" in
 "pro attach")
 	grep -q 'token: ${TOKEN}' "$root/run/slipway-pro.yaml" || exit 9
+	test "$(cat "$root/etc/ubuntu-advantage/uaclient.conf")" = "$(printf 'contract_url: https://pro.site\nlog_level: debug')" || exit 8
 	mkdir -p "$root/var/lib/ubuntu-advantage/private"
 	echo '{"machineToken":"${MACHINE}","resourceTokens":[{"type":"fips","token":"${RESOURCE}"}],"id":"${TOKEN}"}' \\
 		>"$root/var/lib/ubuntu-advantage/private/machine-token.json"
@@ -47,6 +50,7 @@ esac
 		PATH: `${join(dir, "bin")}:/usr/bin:/bin`,
 		SLIPWAY_PRO_TOKEN_FILE: join(dir, "token"),
 		SLIPWAY_PRO_SERVICE: "fips",
+		SLIPWAY_PRO_CONTRACTS: "https://pro.site",
 		SLIPWAY_PRO_PACKAGES: "linux-image-fips openssl-fips-module-3",
 	};
 	return { root, env, log };

@@ -1,14 +1,13 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { inspect } from "node:util";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { PlainMonitor } from "../../builder/monitor/plain.ts";
 import { planBuild } from "../../builder/plan/plan.ts";
 import { checkProfile, prepareBuild } from "../../builder/plan/prepare.ts";
 import { runPlan } from "../../builder/plan/run-plan.ts";
 import { STAGES } from "../../builder/stages/index.ts";
 import { run } from "../../builder/tools/run.ts";
-import type { SlipwayError } from "../../bundle/errors.ts";
 import { projectRoot } from "../support/packs.ts";
 import { type ProArchive, proArchive } from "../support/pro-archive.ts";
 import { tempDir } from "../support/temp.ts";
@@ -24,22 +23,30 @@ let pro: ProArchive;
 beforeAll(async () => {
 	dir = await tempDir();
 	pro = await proArchive(dir, "vertex-fips-amd64", "ubuntu-24.04");
+	const mirrors = `  ubuntu-24.04:\n    mirror: ${pro.server.url}\n    keyring: ${pro.archive.key.keyring}\n    contracts: ${pro.server.url}\n`;
+	await writeFile(join(dir, "mirrors.yaml"), `apiVersion: slipway/v1\nkind: Mirrors\nbases:\n${mirrors}`);
+	vi.stubEnv("MIRRORS", join(dir, "mirrors.yaml"));
+	vi.stubEnv("PRO_TOKEN_FILE", join(dir, "token"));
 });
-afterAll(() => pro?.close());
+afterAll(async () => {
+	vi.unstubAllEnvs();
+	await pro?.close();
+});
 
 /** Runs the stage in a cache of its own. */
-async function bootstrap(token: string, cacheDir: string) {
-	await writeFile(join(dir, "token"), `${token}\n`, { mode: 0o600 });
-	const env = { ...process.env, PRO_TOKEN_FILE: join(dir, "token") };
-	const archive = { mirror: pro.server.url, keyring: pro.archive.key.keyring };
-	const request = { root: projectRoot, profile: "vertex-fips-amd64", base: "ubuntu-24.04", ...archive, env };
+async function bootstrap(cacheDir: string) {
+	const request = { root: projectRoot, profile: "vertex-fips-amd64", base: "ubuntu-24.04", env: { ...process.env } };
 	const { signal } = new AbortController();
 	const build = await prepareBuild(request, await checkProfile(request), { offline: false, signal });
 	const first = STAGES.slice(0, STAGES.findIndex((stage) => stage.name === "bootstrap") + 1);
 	const shown: string[] = [];
 	const monitor = new PlainMonitor({ write: (text: string) => shown.push(text) > 0 });
-	const stages = await runPlan(await planBuild({ ...build, cacheDir }, first), { signal, monitor, env });
+	const stages = await runPlan(await planBuild({ ...build, cacheDir }, first), { signal, monitor, env: request.env });
 	return { out: stages.at(-1)!.out, shown: shown.join("") };
+}
+
+async function writeToken(token: string): Promise<void> {
+	await writeFile(join(dir, "token"), `${token}\n`, { mode: 0o600 });
 }
 
 /** Files with any of the tokens in them, in a folder and in the tars there. */
@@ -51,7 +58,8 @@ async function leaks(folder: string): Promise<string[]> {
 
 test("the token brings the vendor's packages, and is in no output, log or cache", async () => {
 	const cacheDir = join(dir, "cache");
-	const { out, shown } = await bootstrap(pro.token, cacheDir);
+	await writeToken(pro.token);
+	const { out, shown } = await bootstrap(cacheDir);
 	const packages = JSON.parse(await readFile(join(out, "packages.json"), "utf8"));
 	expect(packages).toMatchObject({
 		"linux-image-fips": "6.8.0-1000.1",
@@ -66,13 +74,13 @@ test("the token brings the vendor's packages, and is in no output, log or cache"
 	for (const token of pro.tokens) expect(shown).not.toContain(token);
 });
 
-test("a token that is refused is told as that, and leaves nothing", async () => {
-	const cacheDir = join(dir, "refused");
+test("a token that is refused is told before anything else is asked of the network", async () => {
 	const wrong = "C1wrongCANARY0123456789abcdef";
-	const error = await bootstrap(wrong, cacheDir).catch((reason: unknown) => reason as SlipwayError);
-	expect(error).toMatchObject({ code: "E_PRO_TOKEN", message: expect.stringContaining("refused the token") });
-	expect(inspect(error)).not.toContain(wrong);
-	expect(await readdir(join(cacheDir, "stages")).catch(() => [])).toEqual([]);
-	const { stdout } = await run("grep", ["-rlaF", wrong, cacheDir], { accept: [0, 1] });
-	expect(stdout).toBe("");
+	await writeToken(wrong);
+	const before = pro.server.asked.length;
+	const args = ["build", "vertex-fips-amd64", "--base", "ubuntu-24.04", "--refresh"];
+	const refused = await run(join(projectRoot, "slipway"), args, { accept: [4] });
+	expect(refused.stderr).toMatch(/^E_PRO_TOKEN: Ubuntu Pro refused the token .*401.*\n {2}Next: .*PRO_TOKEN_FILE/);
+	expect(inspect(refused)).not.toContain(wrong);
+	expect(pro.server.asked.slice(before)).toEqual(["/v1/contract"]);
 });

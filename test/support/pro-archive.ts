@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { archiveKey, pooled, writeArchive } from "./archive.ts";
 import { makeDeb } from "./archive-debs.ts";
 import { type ArchiveServer, serveFolder } from "./archive-server.ts";
@@ -16,7 +16,8 @@ export interface ProArchive {
 }
 
 const TOKENS = ["C1userCANARY0123456789abcdef", "machineCANARY0123456789abcdef", "fipsCANARY0123456789abcdef"] as const;
-const MACHINE = "/pro/contract/machine-token.json";
+const MACHINE = "/pro/machine-token.json";
+const CONTRACT = "/v1/contract";
 
 /**
  * Ubuntu's archive with Ubuntu Pro beside it: a service that gives a machine's token for the user's, a private pocket that demands a
@@ -25,8 +26,11 @@ const MACHINE = "/pro/contract/machine-token.json";
 export async function proArchive(folder: string, profile: string, base: string): Promise<ProArchive> {
 	const auth = (token: string) => `Basic ${Buffer.from(`bearer:${token}`).toString("base64")}`;
 	const [user, machine, fips] = TOKENS;
-	const demands = (path: string) =>
-		path === MACHINE ? auth(user) : path.startsWith("/pro/fips-updates/") ? auth(fips) : undefined;
+	const demands = (path: string) => {
+		if (path === CONTRACT) return `Bearer ${user}`;
+		if (path === MACHINE) return auth(user);
+		return path.startsWith("/pro/fips-updates/") ? auth(fips) : undefined;
+	};
 	const server = await serveFolder(join(folder, "archive"), 0, demands);
 	const key = await archiveKey(join(folder, "pro-key"));
 	const own = join(folder, "pro-packages");
@@ -35,6 +39,7 @@ export async function proArchive(folder: string, profile: string, base: string):
 		...{ name: "ubuntu-pro-client", version: "34~24.04", depends: ["apt"] },
 		files: {
 			"usr/bin/pro": clientScript(server.url),
+			"etc/ubuntu-advantage/uaclient.conf": "contract_url: https://pro.invalid\nlog_level: debug\n",
 			"usr/share/keyrings/ubuntu-pro-fips-updates.gpg": { from: key.keyring },
 		},
 	});
@@ -51,7 +56,8 @@ export async function proArchive(folder: string, profile: string, base: string):
 		[{ suite: "noble-updates", codename: "noble", packages: pocket }],
 		key,
 	);
-	await mkdir(join(pro, "contract"));
+	await mkdir(dirname(join(archive.folder, CONTRACT)));
+	await writeFile(join(archive.folder, CONTRACT), "{}");
 	const answer = { machineToken: machine, resourceTokens: [{ type: "fips-updates", token: fips }] };
 	await writeFile(join(archive.folder, MACHINE), JSON.stringify(answer));
 	const close = async () => {
@@ -74,8 +80,9 @@ attach)
 	token=$(sed -n 's/^token: //p' "$3")
 	echo "$(date) attach $token" >>/var/log/ubuntu-advantage.log
 	mkdir -p $private
-	printf 'machine ${url}/pro/contract/ login bearer password %s\\n' "$token" >/run/netrc
-	if ! /usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Dir::Etc::netrc=/run/netrc download-file ${url}${MACHINE} $private/machine-token.json; then
+	service=$(sed -n 's/^contract_url: //p' /etc/ubuntu-advantage/uaclient.conf)
+	printf 'machine %s/pro/ login bearer password %s\\n' "$service" "$token" >/run/netrc
+	if ! /usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Dir::Etc::netrc=/run/netrc download-file "$service${MACHINE}" $private/machine-token.json; then
 		rm /run/netrc
 		echo "Invalid token. See https://ubuntu.com/pro/dashboard" >&2
 		exit 1

@@ -19,7 +19,7 @@ async function asked(extra: Partial<FetchRequest>) {
 		suite: "jammy",
 		components: ["main"],
 		archive: { pockets: [], mirrors: {}, keyrings: [] },
-		fips: { stream: "fips" },
+		fips: { stream: "fips", contracts: "https://pro.test" },
 	};
 	const request = { base: base as unknown as Base, arch: "arm64", packages: ["nginx", "libssl3"], mirror: undefined };
 	const options = {
@@ -60,6 +60,7 @@ test("with a token the vendor's client fetches them, and only the name of the to
 	expect(env).toMatchObject({
 		SLIPWAY_PRO_TOKEN_FILE: "/secret/token",
 		SLIPWAY_PRO_SERVICE: "fips",
+		SLIPWAY_PRO_CONTRACTS: "https://pro.test",
 		SLIPWAY_PRO_PACKAGES: "nginx libssl3",
 		SLIPWAY_PRO_DOWNLOAD: work,
 	});

@@ -42,6 +42,7 @@ function proEnv({ base, packages }: FetchRequest, tokenFile: string, work: strin
 	return {
 		SLIPWAY_PRO_TOKEN_FILE: tokenFile,
 		SLIPWAY_PRO_SERVICE: base.fips?.stream ?? "",
+		SLIPWAY_PRO_CONTRACTS: base.fips?.contracts ?? "",
 		SLIPWAY_PRO_PACKAGES: packages.join(" "),
 		SLIPWAY_PRO_DOWNLOAD: work,
 	};
