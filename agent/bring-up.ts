@@ -10,6 +10,7 @@ import { preflight } from "./preflight/preflight.ts";
 import { Runner } from "./runner.ts";
 import { ContentWatch } from "./serve/content-watch.ts";
 import { InPlace } from "./serve/in-place.ts";
+import type { Medium } from "./serve/medium.ts";
 import { Serving, servesInPlace } from "./serve/serving.ts";
 import { TieredSource } from "./serve/tiered-source.ts";
 import { settledStage } from "./status/stage.ts";
@@ -147,7 +148,8 @@ export class BringUp {
 			const blobs = this.#inPlace.source(medium);
 			await step(this.#state, "load", () => this.#inPlace.show(set, blobs, "in-place", ledger.trust));
 		} catch (error) {
-			medium.close();
+			if (!isRefusal(error)) await medium.check(error);
+			this.#putAway(medium);
 			throw error;
 		}
 		this.serving.use(medium);
@@ -233,15 +235,19 @@ export class BringUp {
 				tellRelease(this.#state, set.release, set.candidates, "in-place"); // no room, say
 				this.#inPlace.prove(medium, set, ledger);
 			} else {
-				if (isShown || before !== undefined) {
-					this.serving.show(before);
-					this.serving.use(medium.gone && medium); // one that was pulled out is waited for
-				}
-				if (medium.gone === undefined) medium.close();
+				if (isShown || before !== undefined) this.serving.show(before);
+				this.#putAway(medium);
 				if (committed) this.#tell(committed); // it is still what answers
 			}
 			throw error;
 		}
+	}
+
+	/** A medium that nothing is served from: one that was pulled out is waited for, unless that is done with another already. */
+	#putAway(medium: Medium): void {
+		const isOther = this.serving.shown?.from === "medium";
+		if (!isOther) this.serving.use(medium.gone && medium);
+		if (isOther || medium.gone === undefined) medium.close();
 	}
 
 	/** Proves the committed set anew, if there is one, and serves it. */

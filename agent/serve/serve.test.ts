@@ -1,13 +1,15 @@
 import { createHash } from "node:crypto";
-import { readdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { writeSignature } from "../../test/support/bundles.ts";
 import { makeContent, type TestContent } from "../../test/support/content.ts";
 import { flip } from "../../test/support/forge.ts";
+import { openFiles } from "../../test/support/open-files.ts";
 import { tempDir } from "../../test/support/temp.ts";
 import { type Agent, startAgent } from "../agent.ts";
 import { Store } from "../store/store.ts";
+import { Medium } from "./medium.ts";
 
 /** What is served before anything is in the store, or when nothing ever is. */
 
@@ -133,3 +135,27 @@ test("a medium that can be read no more is told, and serves again when it is bac
 	await pull(content);
 	expect([faults(), await readyz()]).toEqual([[], 200]);
 });
+
+test.each(["store", "in-place"] as const)(
+	"a medium that is pulled out before its names are shown is waited for, and let go when the agent stops (serve: %s)",
+	async (serve) => {
+		const content = await newContent();
+		const { path } = content.bundles[0]!;
+		const real = Medium.of;
+		vi.spyOn(Medium, "of").mockImplementationOnce(async (...args) => {
+			const medium = await real(...args);
+			await rename(path, `${path}.away`);
+			vi.spyOn(medium.bundles[0]!.fd, "readv").mockRejectedValue(new Error("EIO: i/o error, read"));
+			return medium;
+		});
+		await start(content, { serve });
+		await agent!.settled;
+		expect(faults()).toContainEqual(["medium", "E_MEDIUM_GONE"]);
+		expect([status().stage, status().servedFrom]).toEqual(["failed", null]);
+		await rename(`${path}.away`, path);
+		await expect.poll(() => status().stage).toBe("ready");
+		await pull(content);
+		await agent!.stop();
+		await expect.poll(() => openFiles(content.dir)).toEqual([]);
+	},
+);

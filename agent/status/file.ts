@@ -6,13 +6,14 @@ const QUIET_MS = 200;
 
 /**
  * Keeps `<run>/status.json` equal to the state: a reader sees one whole document or the one before it, never half of one.
- * Changes that come close together are written once. The returned function writes what is outstanding at once.
+ * Changes that come close together are written once. The returned function writes what is outstanding, and is the last to write.
  */
 export async function writeStatusFile(state: State, run: string): Promise<() => Promise<void>> {
 	await mkdir(run, { recursive: true });
 	const file = join(run, "status.json");
 	let timer: NodeJS.Timeout | undefined;
 	let last = Promise.resolve();
+	let ended = false;
 	const write = async () => {
 		clearTimeout(timer);
 		timer = undefined;
@@ -25,8 +26,11 @@ export async function writeStatusFile(state: State, run: string): Promise<() => 
 	};
 	state.subscribe(() => {
 		// A full or vanished run folder must not stop the appliance: the other views still tell.
-		timer ??= setTimeout(() => flush().catch(() => undefined), QUIET_MS);
+		if (!ended) timer ??= setTimeout(() => flush().catch(() => undefined), QUIET_MS);
 	});
 	await flush();
-	return flush;
+	return () => {
+		ended = true;
+		return flush();
+	};
 }

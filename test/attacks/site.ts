@@ -10,6 +10,7 @@ import { makeRelease } from "../../bundle/release.ts";
 import { signatureName } from "../../bundle/signature-file.ts";
 import { makeTestBundle, type TestBundle, type TestSigner, testSigner } from "../support/bundles.ts";
 import { type Forgery, forgeBundle } from "../support/forge.ts";
+import { openFiles } from "../support/open-files.ts";
 import type { Offer, TrustChoice } from "./family.ts";
 
 /** Names that the good content brings: a refusal means that none of them answers. */
@@ -124,7 +125,10 @@ export class Site {
 	async remove(): Promise<void> {
 		await this.sweep();
 		// Fails as long as a file in it is open: agents close theirs a moment after they have stopped, and must.
-		await vi.waitFor(() => run("umount", [this.dir]), { timeout: 60_000, interval: 200 });
+		const unmount = () => run("umount", [this.dir]);
+		await vi.waitFor(unmount, { timeout: 60_000, interval: 200 }).catch(async (cause: unknown) => {
+			throw new Error(`still open: ${(await openFiles(this.dir)).join(", ") || "nothing in this process"}`, { cause });
+		});
 		await rm(this.dir, { recursive: true, force: true });
 	}
 
