@@ -5,7 +5,9 @@
  */
 
 import { join } from "node:path";
+import { bootTime } from "./boot-time.ts";
 import { bundleBuild } from "./bundle-build.ts";
+import { coldBuild } from "./cold-build.ts";
 import { largeInPlace } from "./in-place.ts";
 import { verifyAndLoad } from "./load.ts";
 import { isKept, record, render } from "./page.ts";
@@ -30,6 +32,8 @@ const root = join(import.meta.dirname, "..", "..");
 const cases: Record<string, (root: string) => Promise<Figure[]>> = {
 	"no-change": noChangeRebuild,
 	content: contentRebuild,
+	"cold-build": coldBuild,
+	boot: bootTime,
 	bundle: bundleBuild,
 	load: verifyAndLoad,
 	"in-place": largeInPlace,

@@ -6,11 +6,14 @@ export interface Measured {
 	readonly seconds: number;
 	/** Peak resident memory of the process (not its children) in bytes, read while it runs. */
 	readonly peakRss: number;
+	/** User and system time of the process and all that it waited for. On a busy machine it says more than the clock. */
+	readonly cpuSeconds: number;
 	readonly stdout: string;
 }
 
 /** Runs a program to its end and measures it. Any failure ends the bench: a figure from a failed run is no figure. */
 export async function measure(file: string, args: readonly string[], cwd?: string): Promise<Measured> {
+	const before = await childCpuSeconds();
 	const start = process.hrtime.bigint();
 	const child = spawn(file, args, { cwd, stdio: ["ignore", "pipe", "pipe"] });
 	let stdout = "";
@@ -32,7 +35,14 @@ export async function measure(file: string, args: readonly string[], cwd?: strin
 	clearInterval(watch);
 	const seconds = Number(process.hrtime.bigint() - start) / 1e9;
 	if (code !== 0) throw new Error(`${file} ${args.join(" ")} ended with ${code}:\n${stderr || stdout}`);
-	return { seconds, peakRss, stdout };
+	return { seconds, peakRss, cpuSeconds: (await childCpuSeconds()) - before, stdout };
+}
+
+/** What all children that have ended took so far: proc_pid_stat(5), fields 16 and 17, in hundredths. */
+async function childCpuSeconds(): Promise<number> {
+	const text = await readFile("/proc/self/stat", "utf8");
+	const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+	return (Number(fields[13]) + Number(fields[14])) / 100;
 }
 
 /** The kernel's own high-water mark, so that a short peak between two looks is not missed. */

@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -6,6 +6,7 @@ import type { Manifest } from "../../builder/release/manifest.ts";
 import { run } from "../../builder/tools/run.ts";
 import { readIsoRelease } from "../../bundle/release.ts";
 import { loadTrust } from "../../bundle/trust.ts";
+import { copyProject } from "../support/project-copy.ts";
 
 /**
  * The real `build` of both shipped profiles on debian-13, with xorriso, unsquashfs, openssl and sha256sum as the judges, and
@@ -153,7 +154,8 @@ test("a second build of the same inputs runs no stage", async () => {
 
 test("a second clone makes the same ISO from the inputs file, without the private key", async () => {
 	const clone = join(dir, "clone");
-	await copyProject(clone);
+	onTestFinished(() => rm(clone, { recursive: true, force: true }));
+	await copyProject(ROOT, clone);
 	const inputs = join(vertex.folder, `${vertex.name}.inputs.json`);
 	const twin = await build("vertex-fips-amd64", clone, "--inputs", inputs);
 	expect(twin.stages.every((stage) => !stage.cached)).toBe(true);
@@ -175,14 +177,14 @@ test("no secret of the user is in a log, a record, a root or a release", async (
 	expect(await leaks(ROOT, palette)).toEqual([]);
 });
 
-test("the FIPS appliance boots by UEFI from CD with Secure Boot, verifies its bundle and keeps it on a data disk", async () => {
+test("the FIPS appliance boots by UEFI from a stick with Secure Boot, verifies its bundle and keeps it on a data disk", async () => {
 	const disk = join(dir, "data.img");
 	await writeFile(disk, "");
 	await truncate(disk, 512 * 2 ** 20);
 	const table = "label: gpt\nstart=2048, type=5AFE510A-9B1D-4F2E-8C57-511B3A7D0001, name=SLIPWAY-DATA\n";
 	await run("sfdisk", ["--quiet", disk], { input: table });
 	await run("mkfs.ext4", ["-q", "-F", "-E", `offset=${2048 * 512}`, disk, "500M"]);
-	const report = await boot("vertex-fips-amd64", ["--firmware", "uefi-secureboot", "--media", "cd", "--disk", disk]);
+	const report = await boot("vertex-fips-amd64", ["--firmware", "uefi-secureboot", "--media", "usb", "--disk", disk]);
 	expect(report.checks.filter((check) => !check.ok)).toEqual([]);
 	expect(report.checks.map((check) => check.name)).toEqual(
 		expect.arrayContaining([
@@ -266,31 +268,4 @@ async function leaks(root: string, built: Built): Promise<string[]> {
 		...stages.map(({ id }) => join(cache, "stages", id)),
 		built.folder,
 	]);
-}
-
-/** What a clone of the working tree holds, and the installed tools; neither cache nor keys. */
-async function copyProject(to: string): Promise<void> {
-	const git = [
-		"-c",
-		`safe.directory=${ROOT}`,
-		"-C",
-		ROOT,
-		"ls-files",
-		"-z",
-		"--cached",
-		"--others",
-		"--exclude-standard",
-	];
-	const { stdout } = await run("git", git);
-	onTestFinished(() => rm(to, { recursive: true, force: true }));
-	await mkdir(to);
-	for (const file of stdout.split("\0").filter((name) => name !== "" && name !== ".tools"))
-		await cp(join(ROOT, file), join(to, file)).catch(ifMissing);
-	await symlink(join(ROOT, ".tools"), join(to, ".tools"));
-	await cp(join(ROOT, "node_modules"), join(to, "node_modules"), { recursive: true, verbatimSymlinks: true });
-}
-
-/** A file that was deleted and is not committed yet. */
-function ifMissing(error: NodeJS.ErrnoException): void {
-	if (error.code !== "ENOENT") throw error;
 }

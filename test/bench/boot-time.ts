@@ -1,0 +1,74 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { qemuArgs } from "../../builder/tools/qemu.ts";
+import { run } from "../../builder/tools/run.ts";
+import { serialOf } from "../support/serial-guest.ts";
+import type { Figure } from "./main.ts";
+import { measure, median } from "./measure.ts";
+
+const RUNS = 3;
+const TIMEOUT_MS = 900_000;
+
+/** Everything that the overlay `appliance` enables: without it `multi-user.target` is the distribution's own. */
+const OURS = ["slipway-prepare.service", "slipway-medium.path", "slipway-agent.service", "systemd-networkd.service"];
+const READY = /^slipway: state=ready$/m;
+const MULTI_USER = /Reached target .*multi-user\.target/;
+
+/**
+ * From the start of an emulated machine to what `/readyz` answers with 200 (`minimal-amd64` is on no network, so the console tells),
+ * against the same kernel, initrd, root image and medium to a `multi-user.target` in which nothing of ours runs, the network included. QEMU starts the
+ * kernel itself: the time that firmware and GRUB take would only bring the two closer. Emulated even where KVM works.
+ */
+export async function bootTime(root: string): Promise<Figure[]> {
+	const built = await measure(join(root, "slipway"), ["build", "minimal-amd64", "--base", "debian-13", "--json"], root);
+	const { iso } = JSON.parse(built.stdout) as { iso: string };
+	// Short, for the socket in it.
+	const work = await mkdtemp(join(tmpdir(), "slipway-boot-"));
+	try {
+		const [ours, bare]: [number[], number[]] = [[], []];
+		const line = await unpackBoot(iso, work);
+		const masked = OURS.map((unit) => `systemd.mask=${unit}`);
+		for (let i = 0; i < RUNS; i++) {
+			bare.push(await secondsUntil(MULTI_USER, iso, [...line, ...masked], work));
+			ours.push(await secondsUntil(READY, iso, line, work));
+		}
+		return [
+			{
+				name: "start of `minimal-amd64` under emulation to ready",
+				ours: `${median(ours).toFixed(1)} s`,
+				beside: `to a bare multi-user.target: ${median(bare).toFixed(1)} s`,
+				value: median(ours.map((seconds, i) => seconds / bare[i]!)),
+				limit: 1.5,
+				unit: "times",
+			},
+		];
+	} finally {
+		await rm(work, { recursive: true, force: true });
+	}
+}
+
+/** Kernel and initrd into `work`; the kernel line of the entry that starts on the serial console, with systemd telling what it reaches. */
+async function unpackBoot(iso: string, work: string): Promise<string[]> {
+	const files = ["/boot/vmlinuz", "/boot/initrd", "/boot/grub/grub.cfg"];
+	const extract = files.flatMap((file) => ["-extract", file, join(work, file.slice(file.lastIndexOf("/") + 1))]);
+	await run("xorriso", ["-osirrox", "on", "-indev", `stdio:${iso}`, ...extract]);
+	const menu = await readFile(join(work, "grub.cfg"), "utf8");
+	const line = /^menuentry "Start with serial console.*\n\tlinux \S+ (.*)$/m.exec(menu)?.[1];
+	if (line === undefined) throw new Error(`no entry for a serial console:\n${menu}`);
+	return [...line.split(" "), "quiet", "systemd.show_status=true"];
+}
+
+async function secondsUntil(said: RegExp, iso: string, line: readonly string[], work: string): Promise<number> {
+	const serialLog = join(work, "serial.log");
+	await rm(serialLog, { force: true });
+	const guest = qemuArgs({
+		...{ arch: "amd64", firmware: "bios", media: "cd", memory: 1536, accel: "tcg" },
+		...{ iso, serialLog, forward: [], uefi: null, disk: null, qmp: join(work, "qmp") },
+	});
+	const kernel = ["-kernel", join(work, "vmlinuz"), "-initrd", join(work, "initrd"), "-append", line.join(" ")];
+	const started = performance.now();
+	const text = await serialOf([...guest, ...kernel], serialLog, [said], TIMEOUT_MS);
+	if (!said.test(text)) throw new Error(`the guest never said ${said}:\n${text.slice(-2000)}`);
+	return (performance.now() - started) / 1000;
+}

@@ -1,0 +1,73 @@
+import { rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { type CachingProxy, openCachingProxy } from "../support/caching-proxy.ts";
+import { copyProject } from "../support/project-copy.ts";
+import { liveBuild } from "./live-build.ts";
+import type { Figure } from "./main.ts";
+import { type Measured, measure } from "./measure.ts";
+
+/**
+ * A cold build of `minimal-amd64` against live-build, one after the other. Nothing is kept from an earlier build but packages and
+ * indices, and those both take from one cache on loopback; a run that found something missing there is done again. Ours holds
+ * the agent with its Node.js as well, asks the archive what it has, signs, and reads the ISO back.
+ */
+export async function coldBuild(root: string): Promise<Figure[]> {
+	const folder = join(root, ".cache", "bench", "cold");
+	const proxy = await openCachingProxy(join(root, ".cache", "bench", "archive"));
+	try {
+		await rm(folder, { recursive: true, force: true });
+		const ours = await warm(proxy, () => ourBuild(root, folder, proxy.url));
+		const theirs = await warm(proxy, () => liveBuild(folder, proxy.url));
+		return [
+			{
+				name: "cold build of `minimal-amd64`, packages at hand",
+				ours: seconds(ours),
+				beside: `live-build: ${seconds(theirs)}`,
+				value: ours.seconds / theirs.seconds,
+				limit: 0.3,
+				unit: "times",
+			},
+			{
+				name: "its ISO, with the agent and Node.js",
+				ours: mebibytes(ours.size),
+				beside: `live-build's, without: ${mebibytes(theirs.size)}`,
+				value: ours.size / theirs.size,
+				limit: 0.8,
+				unit: "times",
+			},
+		];
+	} finally {
+		await proxy.close();
+		await rm(folder, { recursive: true, force: true });
+	}
+}
+
+async function ourBuild(root: string, copy: string, proxy: string): Promise<Measured & { readonly iso: string }> {
+	await rm(copy, { recursive: true, force: true });
+	await copyProject(root, copy);
+	const args = [`APT_PROXY=${proxy}`, join(copy, "slipway"), "build", "minimal-amd64", "--base", "debian-13", "--json"];
+	// The copy has no commit to take the time from.
+	const run = await measure("env", ["SOURCE_DATE_EPOCH=1790000000", ...args], copy);
+	return { ...run, ...(JSON.parse(run.stdout) as { iso: string }) };
+}
+
+/** Runs it until all it asked for was at hand. */
+async function warm<T extends Measured & { readonly iso: string }>(
+	proxy: CachingProxy,
+	build: () => Promise<T>,
+): Promise<T & { readonly size: number }> {
+	for (let tries = 0; tries < 3; tries++) {
+		const before = proxy.asked();
+		const built = await build();
+		if (proxy.asked() === before) return { ...built, size: (await stat(built.iso)).size };
+	}
+	throw new Error("The archive changes too often for a build from a warm cache.");
+}
+
+function seconds({ seconds, cpuSeconds }: Measured): string {
+	return `${seconds.toFixed(0)} s (${cpuSeconds.toFixed(0)} s of CPU)`;
+}
+
+function mebibytes(size: number): string {
+	return `${(size / 2 ** 20).toFixed(0)} MiB`;
+}

@@ -1,0 +1,70 @@
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+
+export interface CachingProxy {
+	readonly url: string;
+	/** How often it had to ask another machine so far. */
+	readonly asked: () => number;
+	close(): Promise<void>;
+}
+
+interface Answer {
+	readonly status: number;
+	readonly modified: string | null;
+	readonly body: Buffer;
+}
+
+/**
+ * An HTTP proxy on loopback for package archives. Packages stay in `folder` for good, since their names hold their versions;
+ * indices are kept until it is closed, so that all who ask it see the archive as of one moment.
+ */
+export async function openCachingProxy(folder: string): Promise<CachingProxy> {
+	const indices = new Map<string, Answer>();
+	let asked = 0;
+	await mkdir(folder, { recursive: true });
+	const answer = async (url: string): Promise<Answer> => {
+		const file = join(folder, createHash("sha256").update(url).digest("hex"));
+		const kept = indices.get(url) ?? (await readFile(file).then(packageOf, () => undefined));
+		if (kept !== undefined) return kept;
+		asked++;
+		const response = await fetch(url);
+		const body = Buffer.from(await response.arrayBuffer());
+		const fresh = { status: response.status, modified: response.headers.get("last-modified"), body };
+		if (!response.ok || !url.endsWith(".deb")) indices.set(url, fresh);
+		else {
+			await writeFile(`${file}.${asked}.tmp`, body);
+			await rename(`${file}.${asked}.tmp`, file);
+		}
+		return fresh;
+	};
+	const server = createServer((request, response) => {
+		answer(request.url ?? "").then(
+			(found) => send(response, found),
+			(error) => response.writeHead(502, String(error.message).replaceAll(/[^ -~]/g, "?")).end(),
+		);
+	});
+	server.listen(0, "127.0.0.1");
+	await once(server, "listening");
+	return {
+		url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+		asked: () => asked,
+		close: async () => {
+			server.closeAllConnections();
+			server.close();
+			await once(server, "close");
+		},
+	};
+}
+
+function packageOf(body: Buffer): Answer {
+	return { status: 200, modified: null, body };
+}
+
+function send(response: ServerResponse, { status, modified, body }: Answer): void {
+	const time = modified === null ? {} : { "last-modified": modified };
+	response.writeHead(status, { "content-length": body.length, ...time }).end(body);
+}
