@@ -38,7 +38,7 @@ async function buildProfile(
 	const request = { root, profile, ...options, env: process.env };
 	const checked = await step("check the profile", () => checkProfile(request));
 	await checkToken(checked, process.env);
-	await checkForeign(root, checked);
+	await placed(checked, request, () => checkForeign(root, checked));
 	const known =
 		options.refresh === true
 			? undefined

@@ -17,6 +17,7 @@ const askers = {
 		["firmware.nic", at(2)],
 		["overlays.two", at(3)],
 		["base", at(4)],
+		["arch", at(5)],
 	]),
 } as unknown as Askers;
 
@@ -40,6 +41,7 @@ test("each package that the archive lacks for an architecture is told where it i
 		["E_PROFILE_VALUE", 1, "The archive of s has no package gone for arm64, which the profile asks for."],
 		["E_PROFILE_VALUE", 4, "The archive of s has no package udev for arm64, which the base b asks for."],
 	]);
+	expect((await told(new SlipwayError("E_EMULATOR", "x"), { root: "/nowhere" })).at?.line).toBe(5);
 	const other = new SlipwayError("E_INTERRUPTED", "x");
 	expect(await told(other, { root: "/nowhere" })).toBe(other);
 });

@@ -25,8 +25,9 @@ const OF_ARCHIVE = new Set<ErrorCode>([
 ]);
 
 /**
- * Does work that asks an archive. Its errors are told where a file says what they come from: packages that the archive does not have
- * where each is asked for, locked ones that have changed in the lock, a mirror and its keyring in mirrors.yaml.
+ * Does work that asks an archive, or this host. Its errors are told where a file says what they come from: packages that the archive does
+ * not have where each is asked for, locked ones that have changed in the lock, a mirror and its keyring in mirrors.yaml, programs of an
+ * architecture that this host cannot run where that is named.
  */
 export async function placed<T>(askers: Askers, given: Given, work: () => Promise<T>): Promise<T> {
 	try {
@@ -44,7 +45,9 @@ async function placedError(error: unknown, askers: Askers, given: Given): Promis
 	return new SlipwayError(error.code, error.message, { next: error.next, at, cause: error });
 }
 
-async function placeOf(error: SlipwayError, { file, base }: Askers, given: Given): Promise<Place | undefined> {
+async function placeOf(error: SlipwayError, askers: Askers, given: Given): Promise<Place | undefined> {
+	const { file, base, origin } = askers;
+	if (error.code === "E_EMULATOR") return origin.get("arch");
 	// A stage that fails tells its log, and what it was as the cause.
 	const changed = [error, error.cause].find((one) => one instanceof ChangedPackages);
 	if (changed !== undefined) {
