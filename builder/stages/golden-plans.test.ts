@@ -39,6 +39,8 @@ const ROOT_ID = "0123456789abcdef".repeat(4);
 const IMAGE = { rootId: ROOT_ID, verity: { blocks: 4711, hash: "f0".repeat(32), salt: "a5".repeat(32) } };
 const EPOCH = 1_800_000_000;
 const BASES = await baseNames(ROOT);
+// Those of this build host are not the bases'.
+process.env.MIRRORS = `${ROOT}/test/golden/mirrors.yaml`;
 
 const PROFILES = (await profileNames(ROOT)).map((name) => ({ name, file: name }));
 /** One profile for each hardware set that no shipped profile names. */
