@@ -3,9 +3,11 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { StageCache } from "../plan/cache.ts";
 import type { Base } from "../profile/schema.ts";
+import type { Arch } from "../tools/host-arch.ts";
 import { mmdebstrap } from "../tools/mmdebstrap.ts";
 import { run as plainRun, type Run } from "../tools/run.ts";
 import { type ArchiveAnswer, type ArchiveResolve, archiveResolve, readAnswer } from "./answer.ts";
+import { workshopPackages } from "./packages.ts";
 import { aptSources, findKeyring } from "./sources.ts";
 
 export interface ResolveRequest {
@@ -24,6 +26,11 @@ export interface ResolveRequest {
 	readonly refresh: boolean;
 	readonly signal?: AbortSignal;
 	readonly log?: string;
+}
+
+/** The same archive, asked for the workshop of a host of this architecture. Pure. */
+export function forWorkshop(request: ResolveRequest, host: Arch): ResolveRequest {
+	return { ...request, arch: host, packages: workshopPackages(request.base), boot: [], content: {} };
 }
 
 /**

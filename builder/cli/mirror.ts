@@ -1,7 +1,7 @@
 import path from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
-import { lockPath, openLock } from "../lock/lock-file.ts";
-import { askedOf } from "../lock/make-lock.ts";
+import { lockPath } from "../lock/lock-file.ts";
+import { lockOf } from "../lock/locked-sets.ts";
 import { makeMirror } from "../mirror/make-mirror.ts";
 import { placed } from "../plan/placed.ts";
 import { archiveRequest, checkProfile } from "../plan/prepare.ts";
@@ -18,7 +18,7 @@ export async function mirror(
 ): Promise<void> {
 	const checked = await checkProfile({ root, profile: name as string, base: options.base });
 	const { profile, base } = checked;
-	const lock = await openLock(checked.file, base.name, profile.arch, askedOf(checked));
+	const lock = await lockOf(checked);
 	if (lock === undefined) {
 		const message = `${displayPath(lockPath(checked.file))} has no lock of ${profile.name} for ${base.name}.`;
 		throw new SlipwayError("E_LOCK", message, { next: `Make it: \`./slipway lock ${profile.name}\`.` });

@@ -1,7 +1,7 @@
 import type { BaseLock, LockedSet } from "./lock-file.ts";
 
 export interface LockChange {
-	/** `root`, `boot`, or a content bundle's name. */
+	/** `root`, `boot`, `workshop`, or a content bundle's name. */
 	readonly set: string;
 	readonly name: string;
 	/** `rebuilt`: the same version with other bytes. */
@@ -36,6 +36,7 @@ function pairs(before: BaseLock | undefined, after: BaseLock): [string, LockedSe
 	return [
 		["root", before?.root ?? {}, after.root],
 		["boot", before?.boot ?? {}, after.boot],
+		["workshop", before?.workshop?.packages ?? {}, after.workshop?.packages ?? {}],
 		...bundles.map((name): [string, LockedSet, LockedSet] => [
 			name,
 			before?.content[name] ?? {},

@@ -14,18 +14,25 @@ const lockedSet = z.record(z.string(), lockedPackage);
 export type LockedSet = z.infer<typeof lockedSet>;
 
 const names = z.array(z.string());
+const arch = z.enum(["amd64", "arm64"]);
+const inRelease = z.array(z.strictObject({ suite: z.string(), sha256: z.string(), date: z.int() }));
+
+/** The workshop of a build for another architecture than its host's, which is `arch`. */
+const lockedWorkshop = z.strictObject({ arch, inRelease, asked: names, packages: lockedSet });
 
 /** What a build of one profile on one base takes from the archive, all of it. */
 export const baseLock = z.strictObject({
-	arch: z.enum(["amd64", "arm64"]),
+	arch,
 	/** The signed Release files that it was taken from; `date` in seconds. */
-	inRelease: z.array(z.strictObject({ suite: z.string(), sha256: z.string(), date: z.int() })),
+	inRelease,
 	/** What was asked for: with other wishes a lock is not valid. */
 	asked: z.strictObject({ root: names, boot: names, content: z.record(z.string(), names) }),
 	root: lockedSet,
 	boot: lockedSet,
 	/** Packages of the content bundles, by the bundle's name. */
 	content: z.record(z.string(), lockedSet),
+	/** Not there when the lock was made on a host that needs none. */
+	workshop: lockedWorkshop.optional(),
 });
 export type BaseLock = z.infer<typeof baseLock>;
 
@@ -71,6 +78,7 @@ export async function lockedPlace(
 		[["root"], base.root],
 		[["boot"], base.boot],
 		...Object.entries(base.content).map(([name, set]): [string[], LockedSet] => [["content", name], set]),
+		[["workshop", "packages"], base.workshop?.packages ?? {}],
 	];
 	const found = packages.flatMap((name) => sets.flatMap(([keys, set]) => (name in set ? [[...keys, name]] : [])));
 	return found[0] === undefined ? undefined : lock.place(["bases", baseName, ...found[0]], true);
@@ -104,7 +112,11 @@ function oneLineEach(text: string): string {
 }
 
 /** A locked set as an archive's answer: builds use both alike. */
-export function asResolve(lock: BaseLock, packages: LockedSet, boot: LockedSet = {}): ArchiveResolve {
+export function asResolve(
+	lock: Pick<BaseLock, "inRelease">,
+	packages: LockedSet,
+	boot: LockedSet = {},
+): ArchiveResolve {
 	const versions = (set: LockedSet) => Object.fromEntries(Object.entries(set).map(([name, p]) => [name, p.version]));
 	const all = Object.entries({ ...boot, ...packages });
 	const newest = Math.max(...lock.inRelease.map(({ date }) => date));
@@ -118,14 +130,15 @@ export function asResolve(lock: BaseLock, packages: LockedSet, boot: LockedSet =
 }
 
 /**
- * The lock of a build, if its profile has one for this base.
- * Errors: E_LOCK when the file is not one, or was made for another set of packages than the profile asks for now.
+ * The lock of a build, if its profile has one for this base. `workshop` is what this host needs for another architecture than its
+ * own, if the profile's is one. Errors: E_LOCK when the file is not one, or was made for another set of packages than is asked for now.
  */
 export async function openLock(
 	profileFile: string,
 	baseName: string,
 	arch: string,
 	asked: BaseLock["asked"],
+	workshop: { readonly arch: string; readonly packages: readonly string[] } | undefined,
 ): Promise<BaseLock | undefined> {
 	const file = lockPath(profileFile);
 	const lock = (await readLocks(file))[baseName];
@@ -137,11 +150,20 @@ export async function openLock(
 		...[...new Set([...Object.keys(lock.asked.content), ...Object.keys(asked.content)])].flatMap((name) =>
 			askedDiff(`${name}: `, lock.asked.content[name] ?? [], asked.content[name] ?? []),
 		),
+		...(workshop === undefined ? [] : workshopDiff(lock.workshop, workshop)),
 	];
 	if (differs.length === 0) return lock;
 	const at = { file: displayPath(file), line: 1, col: 1 };
 	const message = `The lock is for another set of packages than the profile asks for on ${baseName}: ${differs.join(", ")}.`;
 	throw new SlipwayError("E_LOCK", message, { at });
+}
+
+function workshopDiff(
+	locked: BaseLock["workshop"],
+	{ arch, packages }: { readonly arch: string; readonly packages: readonly string[] },
+): string[] {
+	if (locked?.arch !== arch) return [`no workshop for a build host of ${arch}`];
+	return askedDiff("workshop: ", locked.asked, packages);
 }
 
 function askedDiff(label: string, before: readonly string[], now: readonly string[]): string[] {

@@ -18,14 +18,22 @@ const lock: BaseLock = {
 	boot: { "shim-signed": file("1.58+15.8-0ubuntu1") },
 	content: { core: { nginx: file("~rc1") } },
 };
+/** Made on a host of arm64, which needs a workshop. */
+const foreign: BaseLock = {
+	...lock,
+	workshop: {
+		...{ arch: "arm64", inRelease: lock.inRelease, asked: ["dracut", "mmdebstrap"] },
+		packages: { dracut: { ...file("106"), arch: "arm64" } },
+	},
+};
 
 test("a lock reads back as it was written, one package a line, and the same text each time", async () => {
 	const path = lockPath(join(await folderWith(), "p.yaml"));
-	await writeLocks(path, { "ubuntu-24.04": lock, "debian-13": lock });
+	await writeLocks(path, { "ubuntu-24.04": lock, "debian-13": foreign });
 	expect(path).toMatch(/\/p\.lock\.yaml$/);
-	expect(await readLocks(path)).toEqual({ "ubuntu-24.04": lock, "debian-13": lock });
+	expect(await readLocks(path)).toEqual({ "ubuntu-24.04": lock, "debian-13": foreign });
 	const text = await readFile(path, "utf8");
-	expect(text).toBe(lockText({ "debian-13": lock, "ubuntu-24.04": lock }));
+	expect(text).toBe(lockText({ "debian-13": foreign, "ubuntu-24.04": lock }));
 	expect(text).toMatch(/^ {6}zstd: \{ version: "1\.5", arch: amd64, size: 5, sha256: a{64}, path: \S+ \}$/m);
 	expect(await readdir(join(path, ".."))).toEqual(["p.lock.yaml"]);
 });
@@ -42,12 +50,28 @@ test("a locked set is an archive's answer, dated by its Release files alone", ()
 test("a lock for other wishes is refused, with what differs; another base than the locked ones is free", async () => {
 	const profile = join(await folderWith(), "p.yaml");
 	await writeLocks(lockPath(profile), { b: lock });
-	expect(await openLock(profile, "b", "amd64", lock.asked)).toEqual(lock);
-	expect(await openLock(profile, "other", "amd64", lock.asked)).toBeUndefined();
+	expect(await openLock(profile, "b", "amd64", lock.asked, undefined)).toEqual(lock);
+	expect(await openLock(profile, "other", "amd64", lock.asked, undefined)).toBeUndefined();
 	const asked = { root: ["jq"], boot: lock.asked.boot, content: {} };
-	await expect(openLock(profile, "b", "arm64", asked)).rejects.toMatchObject({
+	await expect(openLock(profile, "b", "arm64", asked, undefined)).rejects.toMatchObject({
 		code: "E_LOCK",
 		message: expect.stringMatching(/arch arm64 instead of amd64, \+jq, -zstd, core: -nginx\.$/),
+	});
+});
+
+test("a host of another architecture needs a lock that has its workshop; one of the same takes either", async () => {
+	const profile = join(await folderWith(), "p.yaml");
+	await writeLocks(lockPath(profile), { native: lock, foreign });
+	const open = (base: string, ...packages: string[]) =>
+		openLock(profile, base, "amd64", lock.asked, { arch: "arm64", packages });
+	expect(await open("foreign", "dracut", "mmdebstrap")).toEqual(foreign);
+	expect(await openLock(profile, "foreign", "amd64", lock.asked, undefined)).toEqual(foreign);
+	await expect(open("native", "dracut", "mmdebstrap")).rejects.toMatchObject({
+		code: "E_LOCK",
+		message: expect.stringMatching(/no workshop for a build host of arm64\.$/),
+	});
+	await expect(open("foreign", "dracut", "passwd")).rejects.toMatchObject({
+		message: expect.stringMatching(/workshop: \+passwd, workshop: -mmdebstrap\.$/),
 	});
 });
 
@@ -77,5 +101,6 @@ test("a difference tells what is new, gone, newer, older, and rebuilt under the 
 		"core nginx downgraded",
 	]);
 	expect(await diffLocks(lock, lock, order)).toEqual([]);
+	expect(await diffLocks(lock, foreign, order)).toMatchObject([{ set: "workshop", name: "dracut", kind: "added" }]);
 	expect((await diffLocks(undefined, lock, order)).every(({ kind }) => kind === "added")).toBe(true);
 });

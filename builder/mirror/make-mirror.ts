@@ -7,7 +7,7 @@ import { archivePath, suiteOf } from "../archive/answer.ts";
 import { pinEnv, pinLines, pinOptions } from "../archive/pins.ts";
 import type { ResolveRequest } from "../archive/resolve.ts";
 import { aptSources, findKeyring } from "../archive/sources.ts";
-import { asResolve, type BaseLock } from "../lock/lock-file.ts";
+import { asResolve, type BaseLock, type LockedSet } from "../lock/lock-file.ts";
 import { StageCache } from "../plan/cache.ts";
 import { mmdebstrap } from "../tools/mmdebstrap.ts";
 import { run } from "../tools/run.ts";
@@ -34,49 +34,60 @@ export async function makeMirror(request: MirrorRequest): Promise<{ packages: nu
 	const { folder: work, close } = await new StageCache(request.cacheDir).openWork(randomUUID());
 	const partial = `${folder}.partial-${process.pid}`;
 	try {
-		await fetch(request, keyring, work);
 		await mkdir(partial, { recursive: true });
-		const placed = await placePackages(lock, join(work, "archives"), partial);
-		await placeIndices(work, partial);
+		const files = new Map<string, LockedSet[string]>();
+		for (const part of partsOf(lock)) {
+			const fetched = join(work, part.arch);
+			await mkdir(fetched);
+			await fetch(request, part, keyring, fetched);
+			await placePackages(part, join(fetched, "archives"), partial);
+			await placeIndices(fetched, partial);
+			for (const file of Object.values(part.packages)) files.set(file.path, file);
+		}
 		await copyFile(keyring, join(partial, "keyring.gpg"));
 		await rmdir(folder).catch(() => undefined);
 		await rename(partial, folder);
-		return placed;
+		return { packages: files.size, bytes: [...files.values()].reduce((sum, { size }) => sum + size, 0) };
 	} finally {
 		await rm(partial, { recursive: true, force: true });
 		await close();
 	}
 }
 
-async function fetch({ base, lock, mirror, signal }: MirrorRequest, keyring: string, work: string): Promise<void> {
-	const locked = asResolve(lock, allOf(lock));
+/** What is asked of the archive for one architecture. */
+type Part = Pick<BaseLock, "arch" | "inRelease"> & { readonly packages: LockedSet };
+
+function partsOf(lock: BaseLock): Part[] {
+	const packages = Object.assign({}, ...Object.values(lock.content), lock.boot, lock.root);
+	return [{ ...lock, packages }, ...(lock.workshop === undefined ? [] : [lock.workshop])];
+}
+
+async function fetch(
+	{ base, mirror, signal }: MirrorRequest,
+	part: Part,
+	keyring: string,
+	work: string,
+): Promise<void> {
 	const request = {
-		...({ suite: base.suite, arch: lock.arch, variant: "custom", include: [], target: "/dev/null" } as const),
-		sources: aptSources(base, lock.arch, mirror, lock.inRelease),
+		...({ suite: base.suite, arch: part.arch, variant: "custom", include: [], target: "/dev/null" } as const),
+		sources: aptSources(base, part.arch, mirror, part.inRelease),
 		components: base.components,
 		keyring,
-		options: [...pinOptions(), `--customize-hook=${join(import.meta.dirname, "mirror-hook.sh")}`],
+		// Nothing of the root is run, so this host need not be able to.
+		options: ["--skip=check/qemu", ...pinOptions(), `--customize-hook=${join(import.meta.dirname, "mirror-hook.sh")}`],
 	};
-	const env = { ...pinEnv(pinLines(locked)), SLIPWAY_OUT: work, TMPDIR: work };
+	const env = { ...pinEnv(pinLines(asResolve(part, part.packages))), SLIPWAY_OUT: work, TMPDIR: work };
 	await mmdebstrap(run, request, 0, { env, signal });
 }
 
-function allOf(lock: BaseLock): BaseLock["root"] {
-	return Object.assign({}, ...Object.values(lock.content), lock.boot, lock.root);
-}
-
-async function placePackages(lock: BaseLock, from: string, to: string): Promise<{ packages: number; bytes: number }> {
+async function placePackages({ packages }: Part, from: string, to: string): Promise<void> {
 	const byDigest = new Map<string, string>();
 	for (const name of await readdir(from)) byDigest.set(sha256Hex(await readFile(join(from, name))), join(from, name));
-	const files = new Map(Object.values(allOf(lock)).map((file) => [file.path, file]));
-	let bytes = 0;
-	for (const { path, sha256, size } of files.values()) {
+	for (const { path, sha256 } of Object.values(packages)) {
 		const found = byDigest.get(sha256);
 		if (found === undefined) throw new SlipwayError("E_DIGEST_MISMATCH", `The archive gave another file as ${path}.`);
 		await place(found, join(to, path));
-		bytes += size;
 	}
-	return { packages: files.size, bytes };
 }
 
 /** Release files and package lists, each to its place under `dists/`. */
@@ -84,14 +95,25 @@ async function placeIndices(work: string, to: string): Promise<void> {
 	const lists = join(work, "lists");
 	for (const name of await readdir(lists)) {
 		const suite = suiteOf(name);
-		if (suite !== undefined)
-			await place(join(lists, name), join(to, "dists", suite, name.slice(name.lastIndexOf("_") + 1)));
+		if (suite === undefined) continue;
+		const path = join("dists", suite, name.slice(name.lastIndexOf("_") + 1));
+		await checkSame(join(lists, name), to, path);
+		await place(join(lists, name), join(to, path));
 	}
 	for (const line of (await readFile(join(work, "targets.txt"), "utf8")).trim().split("\n")) {
 		const [file, address] = line.split(" ") as [string, string];
 		const path = archivePath.parse(address.slice(address.indexOf("/dists/") + 1));
 		await place(join(lists, basename(file)), join(to, path));
 	}
+}
+
+/** A folder holds one archive: distributions may keep architectures in archives of their own. Errors: E_USAGE. */
+async function checkSame(file: string, folder: string, path: string): Promise<void> {
+	const there = await readFile(join(folder, path)).catch(() => undefined);
+	if (there === undefined || there.equals(await readFile(file))) return;
+	throw new SlipwayError("E_USAGE", `The archives of the two architectures differ in ${path}.`, {
+		next: "Set MIRROR= to one archive that has both.",
+	});
 }
 
 async function place(from: string, to: string): Promise<void> {

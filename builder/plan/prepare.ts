@@ -1,8 +1,8 @@
 import path from "node:path";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { archiveEpoch } from "../archive/answer.ts";
-import { bootPackages, checkKernelSigned, proPackages, rootPackages, workshopPackages } from "../archive/packages.ts";
-import { keptResolve, type ResolveRequest, resolveArchive } from "../archive/resolve.ts";
+import { bootPackages, checkKernelSigned, proPackages, rootPackages } from "../archive/packages.ts";
+import { forWorkshop, keptResolve, type ResolveRequest, resolveArchive } from "../archive/resolve.ts";
 import { mirrorOf } from "../archive/sources.ts";
 import { lockedSets } from "../lock/locked-sets.ts";
 import { type BundleDefinition, loadBundleDefinition } from "../packs/definition.ts";
@@ -134,8 +134,8 @@ export async function prepareBuild(
 	const locked = inputs === undefined ? await lockedSets(checked, refresh) : undefined;
 	const resolve = inputs?.resolve ?? locked?.root ?? (await answer(ask));
 	const host = hostArch();
-	const forWorkshop = { ...ask, arch: host, packages: workshopPackages(base), boot: [] };
-	const workshop = host === profile.arch ? null : (inputs?.workshop ?? (await answer(forWorkshop)));
+	const workshop =
+		host === profile.arch ? null : (inputs?.workshop ?? locked?.workshop ?? (await answer(forWorkshop(ask, host))));
 	if (resolve === undefined || workshop === undefined) return undefined;
 	checkKernelSigned(profile.boot, Object.keys(resolve.packages), (name) => askerOf(name, checked).at);
 	if (!how.offline) for (const bundle of bundles) await lockTags(bundle, { cacheDir, env, signal: how.signal });

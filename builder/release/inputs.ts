@@ -4,6 +4,7 @@ import { SlipwayError } from "../../bundle/errors.ts";
 import { loadPublicKey } from "../../bundle/keys.ts";
 import { DEVELOPMENT_MARK } from "../../bundle/role.ts";
 import { archiveResolve } from "../archive/answer.ts";
+import { hostArch } from "../tools/host-arch.ts";
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -22,6 +23,8 @@ export const inputsSchema = z.strictObject({
 	/** SPKI in PEM. */
 	publicKey: z.string(),
 	development: z.boolean(),
+	/** Architecture of the build host; not there in files of older builds. */
+	host: z.enum(["amd64", "arm64"]).optional(),
 	/** Versions of the build host's programs that write what is signed. */
 	tools: z.record(z.string(), z.string()),
 	/** The root image's package set. */
@@ -37,9 +40,10 @@ export type Inputs = z.infer<typeof inputsSchema>;
 
 /**
  * Reads an inputs file for a build of `profile` on `base`.
- * Errors: E_INPUTS when it is not one, is for another build, or marks a key otherwise than the key itself; E_KEY_WEAK.
+ * Errors: E_INPUTS when it is not one, is for another build or a host of another architecture, or marks a key otherwise than the
+ * key itself; E_KEY_WEAK.
  */
-export async function loadInputs(file: string, profile: string, base: string): Promise<Inputs> {
+export async function loadInputs(file: string, profile: string, base: string, host = hostArch()): Promise<Inputs> {
 	const text = await readFile(file, "utf8").catch((cause: NodeJS.ErrnoException) => {
 		throw new SlipwayError("E_INPUTS", `${file} cannot be read (${cause.code}).`, { next: "Correct the path.", cause });
 	});
@@ -57,6 +61,11 @@ export async function loadInputs(file: string, profile: string, base: string): P
 			"E_INPUTS",
 			`${file} is for ${inputs.profile} on ${inputs.base}, not for ${profile} on ${base}.`,
 		);
+	}
+	if (inputs.host !== undefined && inputs.host !== host) {
+		// Who installs packages of another architecture than its own does it in another way, down to single bytes.
+		const message = `${file} is of a build on ${inputs.host}, and this host is ${host}.`;
+		throw new SlipwayError("E_INPUTS", message, { next: `Build on a host of ${inputs.host}.` });
 	}
 	loadPublicKey(inputs.publicKey);
 	if (inputs.development !== inputs.publicKey.startsWith(DEVELOPMENT_MARK)) {

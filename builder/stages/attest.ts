@@ -103,7 +103,7 @@ async function inputsOf(
 	content: ContentRecord,
 	signatures: Record<string, string>,
 ): Promise<Inputs> {
-	const { profile, base, version, epoch, signer, resolve, workshop } = build;
+	const { profile, base, hostArch, version, epoch, signer, resolve, workshop } = build;
 	return {
 		format: 1,
 		profile: profile.name,
@@ -112,6 +112,7 @@ async function inputsOf(
 		epoch,
 		publicKey: signer.publicKeyPem,
 		development: signer.development,
+		host: hostArch,
 		tools: await toolVersions(run),
 		resolve,
 		workshop,

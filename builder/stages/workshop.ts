@@ -34,7 +34,7 @@ export const workshop: Stage<Options> = {
 	plan: ({ base, hostArch, mirror, workshop, archiveEpoch }) => ({
 		suite: base.suite,
 		arch: hostArch,
-		sources: aptSources(base, hostArch, mirror),
+		sources: aptSources(base, hostArch, mirror, workshop?.inRelease),
 		components: base.components,
 		include: Object.entries(workshop?.packages ?? {}).map(([name, version]) => `${name}=${version}`),
 		pins: workshop === null ? [] : pinLines(workshop),
