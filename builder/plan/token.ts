@@ -59,7 +59,7 @@ export async function askToken(
 		return status === 200 ? undefined : unknown(`it answered ${status}`);
 	} catch (error) {
 		if (error instanceof SlipwayError || signal.aborted) throw error;
-		const { cause, message } = error as Error & { cause?: { code?: string } };
-		return unknown(cause?.code ?? message);
+		const { cause, message } = error as Error & { cause?: { code?: string; message: string } };
+		return unknown(cause?.code ?? cause?.message ?? message);
 	}
 }

@@ -64,6 +64,7 @@ test.each([
 	["  n: { mirror: http://m/ }\n", "E_BASE_NOT_FOUND", 4, /no base `n`/],
 	["  u: { mirror: http://m/, keyrin: /k }\n", "E_PROFILE_KEY", 4, /keyrin/],
 	["  u:\n    mirror: m/ubuntu\n", "E_PROFILE_VALUE", 5, /mirror/],
+	["  u:\n    mirror: http://me:hunter2@m/\n", "E_PROFILE_VALUE", 5, /^(?!.*hunter2).*without a user name or password/],
 	["  u:\n    mirror: http://m/\n    keyring: k.gpg\n", "E_PROFILE_VALUE", 6, /absolute path/],
 ] as const)("%j is refused at its line", async (text, code, line, message) => {
 	await put(text);

@@ -6,8 +6,11 @@ import { loadYaml, type Yaml } from "../yaml/load.ts";
 import type { Base } from "./schema.ts";
 import { API_VERSION, arch, contracts, name } from "./words.ts";
 
-const ADDRESS = String.raw`(?:https?|file|copy):[\x21-\x7e]+`;
-const address = z.string().regex(new RegExp(`^${ADDRESS}(?: ${ADDRESS})?$`), "one or two mirrors' addresses");
+/** Without a user name or password: an archive's address stands in logs and records. */
+const ADDRESS = String.raw`(?:https?|file|copy):(?!\/\/[^\s/]*@)[\x21-\x7e]+`;
+const address = z
+	.string()
+	.regex(new RegExp(`^${ADDRESS}(?: ${ADDRESS})?$`), "one or two mirrors' addresses, without a user name or password");
 
 /** Where the packages of each base come from on this build host (`mirrors.yaml`): a fact of the place, not of any profile. */
 export const mirrorsSchema = z.strictObject({
@@ -79,7 +82,7 @@ export async function mirrorPlace(root: string, base: string, key: "mirror" | "k
 
 async function readMirrors(root: string): Promise<Mirrors | undefined> {
 	const given = process.env.MIRRORS || undefined;
-	const file = path.resolve(root, given ?? "mirrors.yaml");
+	const file = path.resolve(given ?? path.join(root, "mirrors.yaml"));
 	const there = await access(file).then(
 		() => true,
 		() => false,
