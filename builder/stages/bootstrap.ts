@@ -73,9 +73,8 @@ export const bootstrap: Stage<Options> = {
 		if (o.install === "chrootless") {
 			const workshop = await openWorkshop(run, inputs.workshop!, work);
 			await writeFile(join(workshop.root, STAMP), "");
-			const mirrors = o.sources.flatMap((line) => /^deb (?:file|copy):(?:\/\/)?(\/\S+)/.exec(line)?.[1] ?? []);
 			const hooks = [import.meta.dirname, dirname(pinsHook)];
-			const binds = [out, ...hooks, asked.keyring, emulatorOf(o.arch), ...new Set(mirrors)];
+			const binds = [out, ...hooks, asked.keyring, emulatorOf(o.arch), ...mirrorFolders(o.sources)];
 			const options = { env: { ...env, TMPDIR: "/var/tmp" }, onLine };
 			await mmdebstrap(workshop.run(binds), asked, o.epoch, options);
 		} else await mmdebstrap(run, asked, o.epoch, { env: { ...env, TMPDIR: work }, onLine });
@@ -87,6 +86,12 @@ export const bootstrap: Stage<Options> = {
 		await writeFile(join(out, "packages.json"), `${JSON.stringify(installed, null, "\t")}\n`);
 	},
 };
+
+/** Folders of this host that `deb` lines name, options before the address or not. Pure. */
+export function mirrorFolders(sources: readonly string[]): string[] {
+	const folder = /^deb (?:\[[^\]]*\] )?(?:file|copy):(?:\/\/)?(\/\S+)/;
+	return [...new Set(sources.flatMap((line) => folder.exec(line)?.[1] ?? []))];
+}
 
 /** In the workshop: what is newer was written by the scripts of packages. */
 const STAMP = "var/tmp/slipway-stamp";

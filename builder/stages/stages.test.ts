@@ -11,6 +11,7 @@ import { run } from "../tools/run.ts";
 import { appendHashTree } from "../tools/veritysetup.ts";
 import { bundleAgent } from "./agent.ts";
 import { checkMemory } from "./boot.ts";
+import { mirrorFolders } from "./bootstrap.ts";
 import { isDracutFault } from "./dracut.ts";
 import { kernelLine, rootMark, volumeId } from "./kernel-line.ts";
 import { overlay } from "./overlay.ts";
@@ -64,6 +65,12 @@ test("a finished root names no archive, nor a build host", async () => {
 	await run(join(ROOT, "builder/stages/bootstrap-hook.sh"), [root], { env });
 	const left = await readdir(root, { recursive: true });
 	expect(left.sort()).toEqual(["etc", "etc/apt", "etc/apt/sources.list.d", "etc/machine-id"]);
+});
+
+test("the folders that a mirror lies in are seen in the workshop, those of a snapshot too", () => {
+	const dated = "deb [check-valid-until=no] copy:/srv/m/20240301T030400Z trixie main";
+	const lines = ["deb copy:///srv/a trixie main", "deb copy:/srv/b trixie main", dated, "deb http://m/x trixie main"];
+	expect(mirrorFolders([...lines, dated])).toEqual(["/srv/a", "/srv/b", "/srv/m/20240301T030400Z"]);
 });
 
 test("an overlay that names a file it lacks is refused", async () => {

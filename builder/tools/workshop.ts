@@ -4,8 +4,8 @@ import { chroot } from "./chroot.ts";
 import type { Run } from "./run.ts";
 import { unpackOwnTar } from "./tar.ts";
 
-/** What programs that ask an archive need of the host. */
-const NETWORK = ["/etc/hosts", "/etc/resolv.conf"];
+/** What programs that ask an archive need of the host: names, and whom to trust for https, a site's own authority included. */
+const NETWORK = ["/etc/hosts", "/etc/resolv.conf", "/etc/ssl/certs/ca-certificates.crt"];
 
 export interface Workshop {
 	/** Its root folder, to be thrown away: scripts of packages may write into it. */
