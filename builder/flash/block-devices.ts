@@ -43,6 +43,18 @@ export class BlockDevices {
 		return found.filter((one) => one?.partitionOf === disk.name).map((one) => one!);
 	}
 
+	/** Loop devices over the device itself: the kernel calls them no holders, and they do not claim it. */
+	async loopsOn(device: BlockDevice): Promise<string[]> {
+		const names = await readdir(join(this.#root, "sys/class/block")).catch(() => [] as string[]);
+		const found: string[] = [];
+		for (const name of names.filter((one) => /^loop\d+$/.test(one)).sort()) {
+			const loop = await this.byName(name);
+			const backing = loop === undefined ? "" : await this.attribute(loop, "loop/backing_file");
+			if (backing.startsWith("/dev/") && (await this.byPath(backing))?.name === device.name) found.push(name);
+		}
+		return found;
+	}
+
 	/** Names in one folder of the device, such as `holders`; none where there is no such folder. */
 	async list(device: BlockDevice, folder: string): Promise<string[]> {
 		return (await readdir(join(device.folder, folder)).catch(() => [])).sort();

@@ -24,7 +24,10 @@ export function describeCheck({ sha256, checksum, signature }: ReleaseCheck): st
 	const lines = [`  SHA-256 ${sha256}${checksum ? ", as its .sha256 says" : ""}`];
 	if (signature !== null) {
 		const development = signature.development ? " (DEVELOPMENT KEY: not for production)" : "";
-		lines.push(`  signed by ${signature.keyId}${development}, checked with ${displayPath(signature.keyFile)}`);
+		const beside = signature.keyBeside
+			? ", the key beside it: that shows damage, not an exchanged ISO; give --key"
+			: "";
+		lines.push(`  signed by ${signature.keyId}${development}, checked with ${displayPath(signature.keyFile)}${beside}`);
 	} else if (checksum) lines.push("  signature NOT CHECKED: there is no public key beside it; give --key");
 	else
 		lines.push("  NOT CHECKED: no .sha256 and no public key lie beside it, so nothing says that it is the right one");

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type BlockDevice, BlockDevices } from "./block-devices.ts";
+import { openIn } from "./open-in.ts";
 import { type Use, Uses } from "./uses.ts";
 
 export interface Part {
@@ -32,9 +33,11 @@ export interface Disk {
 	readonly parts: readonly Part[];
 	/** Devices that it is made of; a disk has none. */
 	readonly slaves: readonly string[];
-	/** Device-mapper and md devices that lie on it or on a partition. */
+	/** Device-mapper, md and loop devices that lie on it or on a partition. */
 	readonly holders: readonly { readonly part: string; readonly holder: string }[];
 	readonly uses: readonly Use[];
+	/** Programs that have it, or a partition, open just now: `qemu-system-x86 (4711)`. */
+	readonly openIn: readonly string[];
 }
 
 /** Looks at a device's own bytes, for a host where udev does not run. Keys as blkid has them. */
@@ -67,6 +70,10 @@ export async function readDisk(root: string, number: string, probe?: Probe): Pro
 		slaves: await devices.list(device, "slaves"),
 		holders: (await Promise.all(all.map((one) => holdersOf(devices, one)))).flat(),
 		uses: uses.get(device.name) ?? [],
+		openIn: await openIn(
+			root,
+			all.map(({ name }) => name),
+		),
 	};
 }
 
@@ -82,7 +89,7 @@ async function partOf(devices: BlockDevices, part: BlockDevice, probe: Probe | u
 }
 
 async function holdersOf(devices: BlockDevices, part: BlockDevice) {
-	const holders = await devices.list(part, "holders");
+	const holders = [...(await devices.list(part, "holders")), ...(await devices.loopsOn(part))];
 	const named = holders.map(async (holder) => {
 		const name = await devices.attribute(part, `holders/${holder}/dm/name`);
 		return { part: part.name, holder: name === "" ? holder : `${holder} (${shown(name)})` };

@@ -54,6 +54,8 @@ async function writeTo(context: CommandContext, o: FlashOptions, { iso, file, di
 	const checked = await steps.run("check", "Check the ISO with what lies beside it", () => checkRelease(iso, o.key));
 	say([...describeDisk(disk), `${basename(iso)}, ${formatBytes(file.size)}`, ...describeCheck(checked)]);
 	await confirm(disk, o, signal);
+	// Ctrl-C while the ISO was checked: nobody would look at it again before the disk's first bytes are cleared.
+	if (signal.aborted) throw untouched();
 	const raw = await openRawDisk(`/dev/${disk.name}`);
 	const started = performance.now();
 	try {
@@ -135,7 +137,7 @@ async function confirm(disk: Disk, o: FlashOptions, signal: AbortSignal): Promis
 		throw new SlipwayError("E_INTERRUPTED", "That is not its name. Nothing was written.", { next: "Run it again." });
 	} catch (error) {
 		if (error instanceof SlipwayError) throw error;
-		throw new SlipwayError("E_INTERRUPTED", "Nothing was written.", { next: "Run it again.", cause: error });
+		throw untouched(error);
 	} finally {
 		terminal.close();
 	}
@@ -149,6 +151,10 @@ async function checkSame(disk: Disk, number: string): Promise<void> {
 	throw new SlipwayError("E_DEVICE", `${disk.name} is another disk now. Nothing was written.`, {
 		next: "Run it again.",
 	});
+}
+
+function untouched(cause?: unknown): SlipwayError {
+	return new SlipwayError("E_INTERRUPTED", "Interrupted. Nothing was written.", { next: "Run it again.", cause });
 }
 
 function halfWritten(error: unknown, { name }: Disk): SlipwayError {
@@ -175,13 +181,15 @@ function asSlipway(error: unknown): SlipwayError {
 	return new SlipwayError("E_IO", `${(error as Error).message}.`, { cause: error });
 }
 
-/** Best effort. udev looks at a disk that was written to, and keeps it busy for a moment. */
+/** Best effort: the ISO is written, whatever comes of this. udev looks at a disk that was written to, and keeps it busy for a moment. */
 async function rereadPartitions({ name }: Disk): Promise<boolean> {
-	for (let left = 5; ; left--) {
-		const { exitCode, stderr } = await run("blockdev", ["--rereadpt", `/dev/${name}`], { accept: [0, 1] });
-		if (exitCode === 0 || left === 0 || !stderr.includes("busy")) return exitCode === 0;
+	for (let left = 5; left >= 0; left--) {
+		const done = await run("blockdev", ["--rereadpt", `/dev/${name}`], { accept: [0, 1] }).catch(() => undefined);
+		if (done?.exitCode === 0) return true;
+		if (done?.stderr.includes("busy") !== true) return false;
 		await sleep(400);
 	}
+	return false;
 }
 
 function say(lines: readonly string[]): void {

@@ -30,7 +30,7 @@ export async function openRawDisk(path: string): Promise<RawDisk> {
 		const { rdev } = await handle.stat();
 		return {
 			number: numberOf(rdev),
-			memory: await alignedMemory(handle),
+			memory: await alignedMemory(path, handle),
 			...target(handle),
 			close: () => handle.close(),
 		};
@@ -63,16 +63,16 @@ function target(handle: FileHandle): Target {
 
 /**
  * O_DIRECT wants memory at an address that the device likes, and addresses are not to be seen here. So the first one that
- * it reads into is found by trying. Errors: E_IO.
+ * it reads into is found by trying. Errors: as those of opening it.
  */
-async function alignedMemory(handle: FileHandle): Promise<Buffer> {
+async function alignedMemory(path: string, handle: FileHandle): Promise<Buffer> {
 	const room = Buffer.allocUnsafeSlow(PIECE + ALIGNMENT);
 	for (let at = 0; at < ALIGNMENT; at += STEP) {
 		try {
 			await handle.read(room, at, ALIGNMENT, 0);
 			return room.subarray(at, at + PIECE);
 		} catch (error) {
-			if ((error as NodeJS.ErrnoException).code !== "EINVAL") throw error;
+			if ((error as NodeJS.ErrnoException).code !== "EINVAL") throw refusal(path, error as NodeJS.ErrnoException);
 		}
 	}
 	throw new SlipwayError("E_IO", "The disk cannot be read past the page cache.");
@@ -81,7 +81,7 @@ async function alignedMemory(handle: FileHandle): Promise<Buffer> {
 function refusal(path: string, cause: NodeJS.ErrnoException): SlipwayError {
 	switch (cause.code) {
 		case "EBUSY":
-			return new SlipwayError("E_BUSY", `${path} is in use: a container, a pool or another program holds it.`, {
+			return new SlipwayError("E_BUSY", `${path} is in use: a container or a pool has claimed it.`, {
 				next: "Stop what uses it (lsof and lsblk may show it), or name another disk.",
 				cause,
 			});
@@ -91,6 +91,7 @@ function refusal(path: string, cause: NodeJS.ErrnoException): SlipwayError {
 		case "EROFS":
 			return new SlipwayError("E_DEVICE", `${path} is write-protected.`, { cause });
 		case "ENOMEDIUM":
+		case "ENODEV":
 		case "ENXIO":
 		case "ENOENT":
 			return new SlipwayError("E_DEVICE", `${path} is not there any more.`, { cause });

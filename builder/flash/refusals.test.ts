@@ -103,6 +103,11 @@ test("disks of this machine, in any use and through every layer, are refused wha
 		...{ number: "7:0", at: "virtual/block/loop0" },
 		attributes: { "loop/backing_file": "/media/stick/live.squashfs" },
 	};
+	const over = (name: string, number: string, file: string): FakeDevice => ({
+		...{ number, at: `virtual/block/${name}` },
+		attributes: { "loop/backing_file": file },
+	});
+	const [loopOver, loopOverPart] = [over("loop1", "7:1", "/dev/sdb"), over("loop2", "7:2", "/dev/sdb1")];
 	const cases: [string, FakeHost, RegExp[]][] = [
 		[
 			"/ on a partition",
@@ -150,6 +155,21 @@ test("disks of this machine, in any use and through every layer, are refused wha
 				mounts: ["8:16 /media/stick /dev/sdb", "7:0 / /dev/loop0"],
 			},
 			[/^sdb holds \/ \(loop0 on sdb\) of this/],
+		],
+		[
+			"a loop device over the disk itself, mounted",
+			{ devices: [stick(), loopOver], mounts: ["7:1 /mnt /dev/loop1"] },
+			[/^sdb is mounted at \/mnt \(loop1 on sdb\)/, /^loop1 lies on sdb/],
+		],
+		[
+			"a loop device over a partition, not mounted",
+			{ devices: [stick(), sdb1, loopOverPart] },
+			[/^loop2 lies on sdb1/],
+		],
+		[
+			"a program that has a partition open",
+			{ devices: [stick(), sdb1], programs: [{ pid: 77, name: "qemu-system-x86", open: ["/dev/sdb1"] }] },
+			[/^sdb is open in qemu-system-x86 \(77\)/],
 		],
 		[
 			"swap on a partition",

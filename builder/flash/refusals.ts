@@ -84,8 +84,11 @@ function used(disk: Disk, wish: Wish, refuse: (message: string, next?: string) =
 		found.push(refuse(`${name} is used for swap: ${placesOf(swaps)}.`, next));
 	}
 	for (const { part, holder } of disk.holders) {
-		const next = "Stop it first (vgchange -an, cryptsetup close, mdadm --stop), or name another disk.";
+		const next = "Stop it first (vgchange -an, cryptsetup close, mdadm --stop, losetup -d), or name another disk.";
 		found.push(refuse(`${holder} lies on ${part}.`, next));
+	}
+	if (disk.openIn.length > 0) {
+		found.push(refuse(`${name} is open in ${disk.openIn.join(", ")}.`, "End what uses it, or name another disk."));
 	}
 	for (const part of disk.parts.filter(({ fileSystem }) => fileSystem === "zfs_member")) {
 		const next = "Run zpool export, and zpool labelclear if its content may go, or name another disk.";

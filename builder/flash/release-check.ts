@@ -7,6 +7,14 @@ import { signatureName, verifyFile } from "../../bundle/signature-file.ts";
 import { loadTrust } from "../../bundle/trust.ts";
 import { chunksOf } from "../tools/chunks.ts";
 
+interface Signature {
+	readonly keyId: string;
+	readonly development: boolean;
+	readonly keyFile: string;
+	/** The key came with the ISO: whoever exchanges the one exchanges the other, so this shows damage only. */
+	readonly keyBeside: boolean;
+}
+
 /** What the files beside an ISO say of it. */
 export interface ReleaseCheck {
 	/** Hex. */
@@ -14,7 +22,7 @@ export interface ReleaseCheck {
 	/** `X.iso.sha256` is there, and agrees. */
 	readonly checksum: boolean;
 	/** `X.iso.sig.bin` is there, and the key signed these bytes; null: there is no signature to check. */
-	readonly signature: { readonly keyId: string; readonly development: boolean; readonly keyFile: string } | null;
+	readonly signature: Signature | null;
 }
 
 /**
@@ -27,7 +35,9 @@ export async function checkRelease(iso: string, key: string | undefined): Promis
 	const beside = join(dirname(iso), "public_key.pem");
 	const keyFile = key ?? ((await isThere(beside)) ? beside : undefined);
 	const { signature, sha256 } =
-		keyFile === undefined ? { signature: null, sha256: await digestOf(iso) } : await signed(iso, keyFile);
+		keyFile === undefined
+			? { signature: null, sha256: await digestOf(iso) }
+			: await signed(iso, keyFile, key === undefined);
 	if (expected !== undefined && expected !== sha256) {
 		const message = `${basename(iso)} has the SHA-256 ${sha256}; its .sha256 says ${expected}.`;
 		throw new SlipwayError("E_DIGEST_MISMATCH", message, { next: "Copy the ISO again from its source." });
@@ -35,10 +45,10 @@ export async function checkRelease(iso: string, key: string | undefined): Promis
 	return { sha256, checksum: expected !== undefined, signature };
 }
 
-async function signed(iso: string, keyFile: string) {
+async function signed(iso: string, keyFile: string, keyBeside: boolean) {
 	const { release } = await loadTrust(keyFile);
 	const { sha256, keyId, development } = await verifyFile(iso, signatureName(iso), release);
-	return { sha256, signature: { keyId, development, keyFile } };
+	return { sha256, signature: { keyId, development, keyFile, keyBeside } };
 }
 
 /** The digest in `X.iso.sha256`, a file as sha256sum writes it; undefined if there is none. */

@@ -81,6 +81,9 @@ test("stopped half way, or with a source that changed, the disk's first piece st
 	await expect(writeAll(o)).rejects.toMatchObject({ code: "E_INTERRUPTED" });
 	expect(stopped.calls.at(-1)).toBe(`write ${PIECE}`);
 	expect(stopped.medium.subarray(0, PIECE).every((byte) => byte === 0)).toBe(true);
+	const early = fakeDisk();
+	await expect(writeAll({ ...o, target: early.target })).rejects.toMatchObject({ code: "E_INTERRUPTED" });
+	expect(early.calls).toEqual([]);
 	const changed = fakeDisk();
 	const p = await transfer(changed.target);
 	await expect(writeAll({ ...p, source: { ...p.source, sha256: "0".repeat(64) } })).rejects.toMatchObject({

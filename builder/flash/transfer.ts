@@ -35,10 +35,11 @@ export interface Transfer {
 /**
  * Writes the whole source, flushed. The first piece holds the partition table and what firmware starts: it is cleared first
  * and written last, so that a stick that is only half written starts nothing and shows no old partitions.
- * Gives the SHA-256 of each piece. Errors: E_INTERRUPTED, E_SOURCE_CHANGED, E_IO, E_TRUNCATED.
+ * Gives the SHA-256 of each piece. With a signal that has come before nothing is written. Errors: E_INTERRUPTED, E_SOURCE_CHANGED, E_IO, E_TRUNCATED.
  */
 export async function writeAll(o: Transfer): Promise<string[]> {
 	const { source, target, signal } = o;
+	if (signal.aborted) throw new SlipwayError("E_INTERRUPTED", "Interrupted.");
 	const whole = createHash("sha256").update(await piece(o, 0));
 	const pieces = [sha256(await piece(o, 0))];
 	await target.write(o.memory.subarray(0, lengthAt(source, 0)).fill(0), 0);

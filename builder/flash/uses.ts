@@ -42,8 +42,12 @@ export class Uses {
 		};
 		for (const mount of await this.#mounts()) await add("mount", mount.point, await this.#devicesOf(mount));
 		for (const file of await this.#swaps()) {
-			const device = file.startsWith("/dev/") ? await this.#devices.byPath(file) : undefined;
-			await add("swap", file, device === undefined ? await this.#under(file) : [device]);
+			const devices = await this.#behind(file);
+			await add(
+				"swap",
+				file,
+				devices.filter((one) => one !== undefined),
+			);
 		}
 		return found;
 	}
@@ -64,12 +68,17 @@ export class Uses {
 				? [await this.#devices.byName(device.partitionOf)]
 				: [
 						...(await Promise.all((await this.#devices.list(device, "slaves")).map((n) => this.#devices.byName(n)))),
-						...(backing === "" ? [] : await this.#under(backing)),
+						...(backing === "" ? [] : await this.#behind(backing)),
 					];
 		const known = below.filter((one) => one !== undefined);
 		const chains = (await Promise.all(known.map((one) => this.#down(one, chain)))).flat();
 		// A loop device, or an md array, is in use itself, as well as what it lies on.
 		return device.partitionOf !== undefined && chains.length > 0 ? chains : [chain, ...chains];
+	}
+
+	/** What a loop device, or swap, reads and writes: a device, or a file somewhere. */
+	async #behind(path: string): Promise<(BlockDevice | undefined)[]> {
+		return path.startsWith("/dev/") ? [await this.#devices.byPath(path)] : this.#under(path);
 	}
 
 	async #under(path: string): Promise<BlockDevice[]> {

@@ -1,4 +1,6 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { copyFile, open, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
@@ -102,6 +104,15 @@ test("refuses what is not removable, no disk, too small, a partition, mounted, a
 		await run("umount", [point]);
 		await run("swapoff", [`${device}p2`]);
 	}
+	const over = (await run("losetup", ["--find", "--show", device])).stdout.trim();
+	await refused(device, ["--yes-really"], new RegExp(`E_DEVICE: ${basename(over)} lies on ${basename(device)}`));
+	await run("losetup", ["--detach", over]);
+	const fd = openSync(device, "r");
+	const holder = spawn("sleep", ["600"], { stdio: [fd, "ignore", "ignore"] });
+	closeSync(fd);
+	await refused(device, ["--yes-really"], /E_DEVICE: loop\d+ is open in sleep \(\d+\)/);
+	holder.kill();
+	await once(holder, "exit");
 	const { stderr } = await flash(iso, device, "--yes-really");
 	expect(stderr).toContain(`p1  16.0 MiB  ext4  "OLD"`);
 });
@@ -209,16 +220,23 @@ test("a byte that changes on the medium between writing and reading back is foun
 test("Ctrl-C says that the stick is half written, and a medium that takes no more says so too", async () => {
 	const large = await makeIso("large.iso", 384 * MIB);
 	const { device } = await disk(400 * MIB);
-	const child = spawn(SLIPWAY, ["flash", large, device, "--yes-really"], { stdio: ["ignore", "ignore", "pipe"] });
-	let text = "";
-	let sent = false;
-	child.stderr.setEncoding("utf8").on("data", (part: string) => {
-		text += part;
-		if (!sent && text.includes(" 2/3 write")) sent = child.kill("SIGINT");
-	});
-	expect(await new Promise((resolve) => child.on("exit", resolve))).toBe(5);
-	expect(text).toMatch(/E_INTERRUPTED: Interrupted\. loop\d+ is HALF WRITTEN: it starts nothing/);
-	expect((await readFile(device)).subarray(0, PIECE).every((byte) => byte === 0)).toBe(true);
+	const interruptedAt = async (step: string) => {
+		const child = spawn(SLIPWAY, ["flash", large, device, "--yes-really"], { stdio: ["ignore", "ignore", "pipe"] });
+		let text = "";
+		let sent = false;
+		child.stderr.setEncoding("utf8").on("data", (part: string) => {
+			text += part;
+			if (!sent && text.includes(step)) sent = child.kill("SIGINT");
+		});
+		expect(await new Promise((resolve) => child.on("exit", resolve))).toBe(5);
+		return { text, first: (await readFile(device)).subarray(0, PIECE) };
+	};
+	const early = await interruptedAt(" 1/3 check");
+	expect(early.text).toMatch(/E_INTERRUPTED: Interrupted\. Nothing was written\./);
+	expect(early.first.subarray(0, 3).toString()).toBe("old");
+	const late = await interruptedAt(" 2/3 write");
+	expect(late.text).toMatch(/E_INTERRUPTED: Interrupted\. loop\d+ is HALF WRITTEN: it starts nothing/);
+	expect(late.first.every((byte) => byte === 0)).toBe(true);
 	// A file that promises more than its file system has: the writes fail.
 	const point = await tempDir();
 	await run("mount", ["-t", "tmpfs", "-o", "size=12m", "tmpfs", point]);

@@ -25,6 +25,7 @@ export interface FakeHost {
 	readonly swaps?: readonly string[];
 	/** Devices of each btrfs. */
 	readonly btrfs?: readonly (readonly string[])[];
+	readonly programs?: readonly { readonly pid: number; readonly name: string; readonly open: readonly string[] }[];
 	/** Attributes of folders above the devices, by path below /sys/devices. */
 	readonly above?: Readonly<Record<string, string>>;
 }
@@ -36,6 +37,7 @@ export async function fakeHost({
 	swaps = [],
 	btrfs = [],
 	above = {},
+	programs = [],
 }: FakeHost): Promise<string> {
 	const root = await tempDir();
 	const write = async (path: string, text: string) => {
@@ -65,6 +67,11 @@ export async function fakeHost({
 	}
 	for (const [i, names] of btrfs.entries()) {
 		for (const name of names) await link(`sys/fs/btrfs/id-${i}/devices/${name}`, folders.get(name)!);
+	}
+	for (const { pid, name, open } of programs) {
+		await write(`proc/${pid}/comm`, name);
+		await mkdir(join(root, `proc/${pid}/fd`));
+		for (const [fd, path] of open.entries()) await symlink(path, join(root, `proc/${pid}/fd/${fd}`));
 	}
 	const lines = mounts.map((line, i) => {
 		const [number, point, source] = line.split(" ");
