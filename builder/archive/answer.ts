@@ -8,6 +8,19 @@ import { parseStanza } from "../tools/dpkg.ts";
 /** A path on a mirror: it becomes one of ours, so it cannot climb. */
 export const archivePath = z.string().regex(/^(?![./])(?!.*\/\.)[\w.+~%:/-]+$/, "a path below the archive's folder");
 
+/** Names and versions end as words in scripts, and a suite in apt's list of sources: nothing else may be in them. */
+export const debName = z.string().regex(/^[a-z0-9][a-z0-9+.-]*$/, "a package name");
+export const debVersion = z.string().regex(/^[0-9A-Za-z~][\w.+~:-]*$/, "a version");
+
+/** Signed Release files; `date` in seconds. */
+export const signedReleases = z.array(
+	z.strictObject({
+		suite: z.string().regex(/^[a-z0-9][a-z0-9.-]*$/, "a suite"),
+		sha256: z.string(),
+		date: z.int(),
+	}),
+);
+
 /** A package as the archive's signed index describes it: what is installed is checked against this. */
 export const archiveFile = z.strictObject({
 	arch: z.string(),
@@ -20,12 +33,12 @@ export const archiveFile = z.strictObject({
 
 /** What an archive offered when it was first asked: the signed Release files by digest, and the versions that apt would take. */
 export const archiveResolve = z.strictObject({
-	/** Sorted by suite; `date` in seconds. */
-	inRelease: z.array(z.strictObject({ suite: z.string(), sha256: z.string(), date: z.int() })),
+	/** Sorted by suite. */
+	inRelease: signedReleases,
 	/** Every package of the root image with its version. */
-	packages: z.record(z.string(), z.string()),
+	packages: z.record(debName, debVersion),
 	/** Packages whose files are only unpacked for the boot stage. */
-	boot: z.record(z.string(), z.string()),
+	boot: z.record(debName, debVersion),
 	/** Each of these packages by name; not there in inputs files of older builds. */
 	files: z.record(z.string(), archiveFile).optional(),
 	/** Installed size of each package in KiB. */

@@ -3,28 +3,27 @@ import path from "node:path";
 import { stringify } from "yaml";
 import { z } from "zod";
 import { type Place, SlipwayError } from "../../bundle/errors.ts";
-import { type ArchiveResolve, archiveFile } from "../archive/answer.ts";
+import { type ArchiveResolve, archiveFile, debName, debVersion, signedReleases } from "../archive/answer.ts";
 import { API_VERSION } from "../profile/words.ts";
 import { giveToCaller } from "../signing/caller.ts";
 import { displayPath, loadYaml } from "../yaml/load.ts";
 
-const lockedPackage = archiveFile.extend({ version: z.string() });
-const lockedSet = z.record(z.string(), lockedPackage);
+const lockedPackage = archiveFile.extend({ version: debVersion });
+const lockedSet = z.record(debName, lockedPackage);
 /** Packages by name. */
 export type LockedSet = z.infer<typeof lockedSet>;
 
-const names = z.array(z.string());
+const names = z.array(debName);
 const arch = z.enum(["amd64", "arm64"]);
-const inRelease = z.array(z.strictObject({ suite: z.string(), sha256: z.string(), date: z.int() }));
 
 /** The workshop of a build for another architecture than its host's, which is `arch`. */
-const lockedWorkshop = z.strictObject({ arch, inRelease, asked: names, packages: lockedSet });
+const lockedWorkshop = z.strictObject({ arch, inRelease: signedReleases, asked: names, packages: lockedSet });
 
 /** What a build of one profile on one base takes from the archive, all of it. */
 export const baseLock = z.strictObject({
 	arch,
-	/** The signed Release files that it was taken from; `date` in seconds. */
-	inRelease,
+	/** The signed Release files that it was taken from. */
+	inRelease: signedReleases,
 	/** What was asked for: with other wishes a lock is not valid. */
 	asked: z.strictObject({ root: names, boot: names, content: z.record(z.string(), names) }),
 	root: lockedSet,

@@ -75,13 +75,27 @@ test("a host of another architecture needs a lock that has its workshop; one of 
 	});
 });
 
-test.each([
-	["a path that climbs", "pool/../../etc/passwd"],
-	["an absolute path", "/etc/passwd"],
-])("a lock with %s is not read", async (_, path) => {
+const suite = "noble main\ndeb [trusted=yes] http://evil/ubuntu noble";
+test.each<[string, Partial<BaseLock>, RegExp]>([
+	["a path that climbs", { root: { zstd: { ...file("1"), path: "pool/../../x" } } }, /a path below the archive's/],
+	["an absolute path", { boot: { shim: { ...file("1"), path: "/etc/passwd" } } }, /a path below the archive's folder/],
+	["a second archive", { inRelease: [{ ...lock.inRelease[0]!, suite }] }, /inRelease\.0\.suite`: a suite/],
+	["an option of apt for a package", { root: { "-oDir::Bin::Methods": file("1") } }, /`bases\.b\.root\./],
+	[
+		"an option of apt for a version",
+		{ content: { core: { a: { ...file("1"), version: "1 -oX=1" } } } },
+		/core\.a\.version`: a version/,
+	],
+	["a wildcard", { boot: { shim: { ...file("1"), version: "1*" } } }, /shim\.version`: a version/],
+	[
+		"a workshop from elsewhere",
+		{ workshop: { ...foreign.workshop!, inRelease: [{ ...lock.inRelease[0]!, suite }] } },
+		/a suite/,
+	],
+])("a lock with %s is not read", async (_, wrong, message) => {
 	const target = lockPath(join(await folderWith(), "p.yaml"));
-	await writeFile(target, lockText({ b: { ...lock, root: { zstd: { ...file("1"), path } } } }));
-	await expect(readLocks(target)).rejects.toThrow(/a path below the archive's folder/);
+	await writeFile(target, lockText({ b: { ...lock, ...wrong } }));
+	await expect(readLocks(target)).rejects.toThrow(message);
 });
 
 test("a difference tells what is new, gone, newer, older, and rebuilt under the same version", async () => {

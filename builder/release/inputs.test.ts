@@ -31,6 +31,19 @@ test("an inputs file is for hosts of the architecture that it was made on; an ol
 	expect(await loadInputs(await written(older), "p", "b", "arm64")).toEqual(older);
 });
 
+test.each([
+	{ inRelease: [{ suite: "noble main\ndeb [trusted=yes] http://evil/ noble", sha256: "1".repeat(64), date: 1 }] },
+	{ packages: { "-oX=1": "1" } },
+	{ packages: { zstd: "1 2" } },
+	{ boot: { "-oDir::Bin::Methods": "1" } },
+])("an inputs file that would give apt other words than packages of its suites is refused: %j", async (wrong) => {
+	const file = await written({ ...inputs, content: { core: { ...resolve, ...wrong } } });
+	await expect(loadInputs(file, "p", "b", "amd64")).rejects.toMatchObject({
+		code: "E_INPUTS",
+		message: expect.stringContaining("content.core."),
+	});
+});
+
 test("an inputs file of another profile or base is refused", async () => {
 	const file = await written(inputs);
 	for (const [profile, base] of [
