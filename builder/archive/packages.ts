@@ -58,7 +58,7 @@ function unique(names: readonly string[]): string[] {
 }
 
 /**
- * Shim lets GRUB start signed kernels alone. Distributions name the others so, and that is found before anything is fetched; the
+ * Shim lets GRUB start signed kernels alone. Debian and Ubuntu name the others so, and that is found before anything is fetched; the
  * stage `boot` looks at the kernel itself. `place` says where a package is asked for. Errors: E_KERNEL_UNSIGNED.
  */
 export function checkKernelSigned(
@@ -66,7 +66,7 @@ export function checkKernelSigned(
 	resolved: readonly string[],
 	place: (name: string) => Place | undefined,
 ): void {
-	const unsigned = resolved.find((name) => /^linux-image-.*-unsigned$/.test(name));
+	const unsigned = resolved.find((name) => /^linux-image-(?:unsigned-.*|.*-unsigned)$/.test(name));
 	if (boot === "uki" || unsigned === undefined) return;
 	const at = place(unsigned);
 	const message = `The package ${unsigned} holds a kernel without a signature.`;

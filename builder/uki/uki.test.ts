@@ -60,14 +60,17 @@ test("the stub's package comes in place of GRUB's, and an unsigned kernel behind
 	const base = await loadBase(projectRoot, "debian-13");
 	expect(bootPackages(base, { arch: "amd64", boot: "uki" })).toEqual(["systemd-boot-efi"]);
 	expect(bootPackages(base, { arch: "amd64", boot: "grub" })).toEqual(expect.arrayContaining(["shim-signed"]));
-	const unsigned = ["linux-image-amd64", "linux-image-6.12.1-amd64-unsigned"];
 	const at = { file: "p.yaml", line: 4, col: 12 };
-	const place = (name: string) => (name === unsigned[1] ? at : undefined);
-	expect(() => checkKernelSigned("grub", unsigned, place)).toThrowError(
-		expect.objectContaining({ code: "E_KERNEL_UNSIGNED", at }),
-	);
-	checkKernelSigned("uki", unsigned, place);
-	checkKernelSigned("grub", ["linux-image-amd64", "linux-image-6.12.1-amd64"], place);
+	// Debian's name, and Ubuntu's.
+	for (const kernel of ["linux-image-6.12.1-amd64-unsigned", "linux-image-unsigned-6.8.0-60-generic"]) {
+		const unsigned = ["linux-image-generic", kernel];
+		const place = (name: string) => (name === kernel ? at : undefined);
+		expect(() => checkKernelSigned("grub", unsigned, place)).toThrowError(
+			expect.objectContaining({ code: "E_KERNEL_UNSIGNED", at }),
+		);
+		checkKernelSigned("uki", unsigned, place);
+		checkKernelSigned("grub", ["linux-image-generic", "linux-image-6.8.0-60-generic"], place);
+	}
 });
 
 /** A PE32+ image with one section, room for `room` more headers, and perhaps a signature. */
