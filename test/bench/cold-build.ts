@@ -16,7 +16,9 @@ export async function coldBuild(root: string): Promise<Figure[]> {
 	const proxy = await openCachingProxy(join(root, ".cache", "bench", "archive"));
 	try {
 		await rm(folder, { recursive: true, force: true });
+		const first = await sha256(await ourBuild(root, folder, proxy.url));
 		const ours = await warm(proxy, () => ourBuild(root, folder, proxy.url));
+		const same = first === (await sha256(ours));
 		const theirs = await warm(proxy, () => liveBuild(folder, proxy.url));
 		return [
 			{
@@ -35,6 +37,14 @@ export async function coldBuild(root: string): Promise<Figure[]> {
 				limit: 0.8,
 				unit: "times",
 			},
+			{
+				name: "the same cold build a second time",
+				ours: same ? "the same ISO, byte for byte" : "another ISO",
+				beside: `SHA-256 ${first.slice(0, 12)}…`,
+				value: same ? 0 : 1,
+				limit: 0,
+				unit: "files",
+			},
 		];
 	} finally {
 		await proxy.close();
@@ -42,7 +52,9 @@ export async function coldBuild(root: string): Promise<Figure[]> {
 	}
 }
 
-async function ourBuild(root: string, copy: string, proxy: string): Promise<Measured & { readonly iso: string }> {
+type Built = Measured & { readonly iso: string };
+
+async function ourBuild(root: string, copy: string, proxy: string): Promise<Built> {
 	await rm(copy, { recursive: true, force: true });
 	await copyProject(root, copy);
 	const args = [`APT_PROXY=${proxy}`, join(copy, "slipway"), "build", "minimal-amd64", "--base", "debian-13", "--json"];
@@ -52,16 +64,18 @@ async function ourBuild(root: string, copy: string, proxy: string): Promise<Meas
 }
 
 /** Runs it until all it asked for was at hand. */
-async function warm<T extends Measured & { readonly iso: string }>(
-	proxy: CachingProxy,
-	build: () => Promise<T>,
-): Promise<T & { readonly size: number }> {
+async function warm(proxy: CachingProxy, build: () => Promise<Built>): Promise<Built & { readonly size: number }> {
 	for (let tries = 0; tries < 3; tries++) {
 		const before = proxy.asked();
 		const built = await build();
 		if (proxy.asked() === before) return { ...built, size: (await stat(built.iso)).size };
 	}
 	throw new Error("The archive changes too often for a build from a warm cache.");
+}
+
+/** Taken at once: the next build removes the file. */
+async function sha256({ iso }: Built): Promise<string> {
+	return (await measure("sha256sum", [iso])).stdout.slice(0, 64);
 }
 
 function seconds({ seconds, cpuSeconds }: Measured): string {

@@ -43,6 +43,7 @@ const CONFIG = {
 	"win32-loader": "false",
 	"firmware-chroot": "false",
 	"firmware-binary": "false",
+	zsync: "false",
 	"debian-installer": "none",
 	cache: "false",
 };

@@ -19,8 +19,8 @@ interface Answer {
 }
 
 /**
- * An HTTP proxy on loopback for package archives. Packages stay in `folder` for good, since their names hold their versions;
- * indices are kept until it is closed, so that all who ask it see the archive as of one moment.
+ * An HTTP proxy on loopback for package archives. Packages stay in `folder` for good, since their names hold their versions.
+ * Indices are those of now, and the same for all until it is closed; what was asked for the last time is at hand from the start.
  */
 export async function openCachingProxy(folder: string): Promise<CachingProxy> {
 	const indices = new Map<string, Answer>();
@@ -41,6 +41,9 @@ export async function openCachingProxy(folder: string): Promise<CachingProxy> {
 		}
 		return fresh;
 	};
+	const last = join(folder, "indices.json");
+	const urls = await readFile(last, "utf8").then(JSON.parse, () => []);
+	await Promise.all(urls.map(answer));
 	const server = createServer((request, response) => {
 		answer(request.url ?? "").then(
 			(found) => send(response, found),
@@ -56,6 +59,9 @@ export async function openCachingProxy(folder: string): Promise<CachingProxy> {
 			server.closeAllConnections();
 			server.close();
 			await once(server, "close");
+			// What is named by its digest is gone with the next one; what was never there may be looked for again.
+			const lasting = [...indices].filter(([url, { status }]) => status === 200 || !url.includes("/by-hash/"));
+			await writeFile(last, JSON.stringify(lasting.map(([url]) => url)));
 		},
 	};
 }
