@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { applianceKernel, noteStart } from "../test/support/appliance-boot.ts";
 import type { TestBundleOptions } from "../test/support/bundles.ts";
 import { makeContent, type TestContent } from "../test/support/content.ts";
 import { flip } from "../test/support/forge.ts";
@@ -215,7 +216,8 @@ test("everything signed with a development key says so", async () => {
 test("on an appliance the medium's signed list is checked too, each file when the boot menu asked for it", async () => {
 	const rootId = "e".repeat(64);
 	const content = await makeContent(await tempDir(), [SETS[1]!]);
-	const kernel = (root: string, checkMedium: boolean) => ({ rootId: root, checkMedium });
+	const kernel = applianceKernel;
+	await noteStart(join(content.dir, "boot"));
 	await mkdir(join(content.dir, ".disk"));
 	await mkdir(join(content.dir, "live"));
 	await writeFile(join(content.dir, "live/rootfs.squashfs"), "root image");

@@ -2,6 +2,7 @@ import { appendFile, copyFile, readFile, rm, truncate, writeFile } from "node:fs
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { signatureName } from "../bundle/signature-file.ts";
+import { applianceKernel, noteStart } from "../test/support/appliance-boot.ts";
 import { type TestSigner, testSigner, writeSignature } from "../test/support/bundles.ts";
 import { makeContent, type TestContent } from "../test/support/content.ts";
 import { tempDir } from "../test/support/temp.ts";
@@ -135,7 +136,8 @@ test("a changed release, and a release for another root image", async () => {
 	await writeFile(file, JSON.stringify({ ...document, payload: Buffer.from(payload).toString("base64") }));
 	await refused(content, ["E_SIG_INVALID"]);
 	await content.writeRelease({ roots: ["c".repeat(64)] });
-	await refused(content, ["E_RELEASE_ROOT"], {}, { kernel: { rootId: "d".repeat(64), checkMedium: false } });
+	await noteStart(join(content.dir, "boot"));
+	await refused(content, ["E_RELEASE_ROOT"], {}, { kernel: applianceKernel("d".repeat(64)) });
 });
 
 test("a bundle without FIPS on a FIPS box, and a bundle for another architecture", async () => {

@@ -12,7 +12,8 @@ export interface KernelLine {
 /** What the boot loader told: `slipway.root=`, `slipway.verity=` and `slipway.check=1`. */
 export async function readKernelLine(file = "/proc/cmdline"): Promise<KernelLine> {
 	const words = (await readFile(file, "utf8")).trim().split(/\s+/);
-	const value = (name: string) => words.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
+	// Of two the last one counts, as for the initramfs.
+	const value = (name: string) => words.findLast((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
 	const root = value("slipway.root");
 	const verity = value("slipway.verity");
 	return {

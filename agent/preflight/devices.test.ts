@@ -28,6 +28,7 @@ test("built-in disks count: no stick, no loop device, no medium of ours, nothing
 		...disk("sdc", "8:32", 32),
 		"udev/b8:32": "S:disk/by-label/SLIPWAY_0123456789AB\nE:ID_FS_LABEL=SLIPWAY_0123456789AB\nE:ID_FS_TYPE=iso9660",
 		...disk("sdd", "8:48", 0),
+		...disk("mmcblk0boot0", "179:8", 1),
 		"sys/block/loop0/removable": "0",
 		"sys/block/loop0/size": "9999999",
 	});

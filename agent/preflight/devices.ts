@@ -9,6 +9,7 @@ export interface DeviceView {
 
 const MACHINE: DeviceView = { sys: "/sys", udev: "/run/udev/data" };
 const SECTOR = 512;
+const BOOT_AREA = /mmcblk\d+boot\d+$/;
 const ETHERNET = "1";
 /** Labels of an ISO of ours and of a content stick: such a disk is a medium, wherever it is plugged in. */
 const MEDIUM = /^E:ID_FS_LABEL=(SLIPWAY_|SLIPCONTENT$)/m;
@@ -18,8 +19,8 @@ export async function diskSizes(view: DeviceView = MACHINE): Promise<number[]> {
 	const sizes: number[] = [];
 	for (const folder of await entries(join(view.sys, "block"))) {
 		const removable = (await read(join(folder, "removable"))) !== "0";
-		// Loop, memory and mapped devices stand for no hardware of their own.
-		if (removable || !(await exists(join(folder, "device")))) continue;
+		// Loop, memory and mapped devices stand for no hardware of their own; an eMMC shows its boot area as a disk.
+		if (removable || BOOT_AREA.test(folder) || !(await exists(join(folder, "device")))) continue;
 		const size = Math.floor((Number(await read(join(folder, "size"))) * SECTOR) / 2 ** 20);
 		const said = await read(join(view.udev, `b${await read(join(folder, "dev"))}`));
 		if (size > 0 && !MEDIUM.test(said)) sizes.push(size);

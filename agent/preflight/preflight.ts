@@ -16,7 +16,7 @@ export async function preflight(config: ApplianceConfig, kernel: KernelLine, sta
 	state.condition("boot", ...(await bootFaults(config.boot)));
 	const { status: boot, faults: root } = await rootImage(config.boot, kernel);
 	state.update({ boot });
-	if (kernel.verity !== undefined) state.condition("root", ...root);
+	if (kernel.verity !== undefined || root.length > 0) state.condition("root", ...root);
 	const fips = fipsFault(state.status.fips);
 	state.condition("fips", ...(fips ? [fips] : []));
 	const { kind, size } = await volume(config.store);

@@ -1,26 +1,23 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { applianceKernel, GOOD_START, noteStart } from "../../test/support/appliance-boot.ts";
 import { tempDir } from "../../test/support/temp.ts";
 import { readKernelLine } from "../load/kernel.ts";
 import { rootImage } from "./root-image.ts";
 
-const [ID, HASH, SALT] = ["e".repeat(64), "a".repeat(64), "b".repeat(64)];
-const TABLE = `0 315904 verity 1 7:0 7:0 4096 4096 39488 39489 sha256 ${HASH} ${SALT} 1 panic_on_corruption`;
-const GOOD = {
-	table: TABLE,
-	status: "0 315904 verity V",
-	base: "/dev/mapper/slipway-root",
-	root: "rw,relatime,lowerdir=/run/rootfsbase,upperdir=/run/overlayfs,workdir=/run/ovlwork",
-	secureboot: "   1",
-	stub: "",
-};
+const ID = "e".repeat(64);
+const { verity: VERITY } = applianceKernel(ID);
+const { table: TABLE, root: ROOT } = GOOD_START;
+const HASH = "a".repeat(64);
 
-async function look(facts: Partial<typeof GOOD> | undefined, line = `slipway.verity=39488:${HASH}:${SALT}`) {
+async function look(
+	facts: Partial<typeof GOOD_START> | undefined,
+	line = `slipway.root=${ID} slipway.verity=${VERITY}`,
+) {
 	const boot = await tempDir();
-	await writeFile(join(boot, "cmdline"), `quiet slipway.root=${ID} ${line}\n`);
-	const lines = Object.entries({ ...GOOD, ...facts }).map(([name, value]) => `${name} ${value}\n`);
-	if (facts !== undefined) await writeFile(join(boot, "start"), lines.join(""));
+	await writeFile(join(boot, "cmdline"), `quiet ${line}\n`);
+	if (facts !== undefined) await noteStart(boot, { ...GOOD_START, ...facts });
 	const { status, faults } = await rootImage(boot, await readKernelLine(join(boot, "cmdline")));
 	expect(faults.every(({ code }) => code === "E_ROOT_IMAGE")).toBe(true);
 	return { ...status, faults: faults.map(({ message }) => message).join("\n") };
@@ -41,9 +38,20 @@ test("a unified kernel image that the firmware checked makes it authenticated, a
 	expect(await look({ stub }, "")).toMatchObject({ root: "unchecked" });
 });
 
-test("without a root hash on the kernel line the root is unchecked, on whatever it lies", async () => {
-	expect(await look({}, "")).toEqual({ secureBoot: true, root: "unchecked", faults: "" });
+test("only a host that is no appliance is content without a check", async () => {
 	expect(await look(undefined, "")).toEqual({ secureBoot: null, root: "unchecked", faults: "" });
+	for (const [facts, line] of [
+		[{}, `slipway.root=${ID}`],
+		[undefined, `slipway.root=${ID}`],
+		[{}, ""],
+	] as const) {
+		expect(await look(facts, line)).toMatchObject({
+			root: "unchecked",
+			faults: expect.stringContaining("no root hash"),
+		});
+	}
+	const twice = `slipway.verity=${VERITY} slipway.verity=12:${"c".repeat(64)}:${"b".repeat(64)}`;
+	expect(await look({}, twice)).toMatchObject({ faults: expect.stringContaining("another root hash") });
 });
 
 test.each([
@@ -52,10 +60,13 @@ test.each([
 	["damage was found", { status: "0 315904 verity C" }, /is damaged/],
 	["the mapping does not answer", { status: "" }, /state .* is unknown: none/],
 	["another root hash", { table: TABLE.replace(HASH, "c".repeat(64)) }, /another root hash/],
-	["fewer blocks", { table: TABLE.replace(" 39488 39489", " 39487 39489") }, /another root hash/],
+	["fewer blocks", { table: TABLE.replace(" 12 13", " 11 13") }, /another root hash/],
 	["damage would not stop it", { table: TABLE.replace(" 1 panic_on_corruption", "") }, /would not stop/],
 	["the file itself was mounted", { base: "/dev/loop0" }, /not lie on the checked mapping, but on \/dev\/loop0/],
-	["a layer above it", { root: GOOD.root.replace("=/run/rootfsbase", "=/run/x:/run/rootfsbase") }, /does not lie on/],
+	["a layer above it", { root: ROOT.replace("=/run/rootfsbase", "=/run/x:/run/rootfsbase") }, /does not lie on/],
+	["an overlay that lasts", { upper: "ext2/ext3 /run/initramfs/overlayfs/x" }, /not in memory, but in ext2/],
+	["another folder above it", { root: ROOT.replace("upperdir=/run/overlayfs", "upperdir=/mnt/x") }, /not in memory/],
+	["nobody noted what lies above it", { upper: "" }, /not in memory, but in an unknown place/],
 ])("%s: a coded fault, and nothing is called checked", async (_name, facts, cause) => {
 	const { root, faults } = await look(facts);
 	expect(faults).toMatch(cause);

@@ -8,6 +8,7 @@ import { signEnvelope } from "../../bundle/dsse.ts";
 import { bundleIndex, type ContentRelease, PAYLOAD_TYPE } from "../../bundle/index-schema.ts";
 import { makeRelease } from "../../bundle/release.ts";
 import { signatureName } from "../../bundle/signature-file.ts";
+import { noteStart } from "../support/appliance-boot.ts";
 import { makeTestBundle, type TestBundle, type TestSigner, testSigner } from "../support/bundles.ts";
 import { type Forgery, forgeBundle } from "../support/forge.ts";
 import { openFiles } from "../support/open-files.ts";
@@ -221,6 +222,7 @@ export class Site {
 		const network = { registryPort: 0, statusPort: 0 };
 		await mkdir(join(box, "run"));
 		await writeFile(join(box, "run", "hardware.json"), this.#hardware);
+		if ("content" in offer && offer.facts?.kernel?.rootId) await noteStart(join(box, "run"));
 		return {
 			content,
 			trust,

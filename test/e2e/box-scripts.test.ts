@@ -86,9 +86,11 @@ test("prepare notes how the box was started, in lines that the agent takes", asy
 	await stub(
 		box.folder,
 		"findmnt",
-		"case $* in *' /') echo rw,lowerdir=/run/rootfsbase ;; *) echo /dev/mapper/slipway-root ;; esac",
+		"case $* in *' /') echo rw,lowerdir=/run/rootfsbase,upperdir=/run/overlayfs ;; *) echo /dev/mapper/slipway-root ;; esac",
 	);
 	await stub(box.folder, "od", "echo '   1'");
+	await stub(box.folder, "stat", "echo tmpfs");
+	await stub(box.folder, "readlink", 'echo "$2"');
 	expect(await box.run("prepare")).toBe(0);
 	const look = (verity: string) =>
 		rootImage(join(box.folder, "run/slipway-boot"), { rootId: ROOT_ID, checkMedium: false, verity });

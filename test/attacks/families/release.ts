@@ -3,6 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import type { Facts } from "../../../agent/agent.ts";
 import { signatureName } from "../../../bundle/signature-file.ts";
+import { applianceKernel } from "../../support/appliance-boot.ts";
 import { type Family, family, pick, place, unprintable, variant } from "../family.ts";
 
 /** A22, A23, A25, A26 and A28: releases that are rightly signed, and not this box's, or not what they say. */
@@ -161,7 +162,7 @@ const a26 = family(
 		fc.record({ roots: fc.array(hex64, { minLength: 1, maxLength: 4 }), rootId: hex64 }),
 		async (site, { roots, rootId }) => ({
 			content: await site.content(undefined, { roots: roots.filter((r) => r !== rootId).concat("0".repeat(64)) }),
-			facts: { kernel: { rootId, checkMedium: false } },
+			facts: { kernel: applianceKernel(rootId) },
 		}),
 	),
 	variant("a newer agent", "E_FORMAT", fc.stringMatching(/^[1-9][0-9]{0,3}\.[0-9]\.[0-9]$/), async (site, minAgent) => {
