@@ -111,6 +111,7 @@ test("the console is read through what firmware and boot menus draw", async () =
 	expect(await readSerial(file)).toEqual({
 		tlsSha256: undefined,
 		state: "ready",
+		root: undefined,
 		secureBoot: null,
 		tail: "GNU GRUB\nslipway: state=booting\nslipway: state=ready",
 	});
@@ -121,7 +122,8 @@ test("the console is read through what firmware and boot menus draw", async () =
 		["Started:   Secure Boot on, root image integrity-checked", true],
 	]) {
 		await writeFile(file, `\r\n${line}\r\n`);
-		expect(await readSerial(file)).toMatchObject({ secureBoot });
+		const root = String(line).split("root image ")[1];
+		expect(await readSerial(file)).toMatchObject({ secureBoot, root });
 	}
 });
 

@@ -24,6 +24,7 @@ export async function checkReady(
 	const serial = await readSerial(serialLog);
 	if (lan === null) {
 		const checks = [check("console", serial.state === "ready", `state=${serial.state}`)];
+		checks.push(rootCheck(profile, firmware, serial.root));
 		return withSecureBoot(firmware, serial.secureBoot, { status: null, checks });
 	}
 	const { folder, manifest } = release;

@@ -4,6 +4,8 @@ export interface SerialView {
 	/** SHA-256 of the device certificate, hex. */
 	readonly tlsSha256: string | undefined;
 	readonly state: string | undefined;
+	/** What the agent says of its root image's trust, as in its status; undefined: it said nothing. */
+	readonly root: string | undefined;
 	/** Whether kernel or agent found Secure Boot on; null: neither said. */
 	readonly secureBoot: boolean | null;
 	/** Last lines that a person can read. */
@@ -19,6 +21,7 @@ export async function readSerial(file: string): Promise<SerialView> {
 	return {
 		tlsSha256: last("tls-sha256", "[0-9a-f]{64}"),
 		state: last("state", "[a-z]+"),
+		root: /^Started: .*, root image ([a-z-]+)$/m.exec(text)?.[1],
 		secureBoot: secureBootIn(text),
 		tail: lines.slice(-12).join("\n"),
 	};

@@ -188,6 +188,12 @@ test("kernel arguments may not say what the build says: the mode, the root, or w
 		"slipway.root=0",
 		"init=/bin/sh",
 		"single",
+		"systemd.debug_shell",
+		"rd.systemd.unit=emergency.target",
+		"systemd.run=/bin/sh",
+		"SYSTEMD_SULOGIN_FORCE=1",
+		"panic=0",
+		"rd.overlay=LABEL=x",
 	];
 	const taken = ["quiet", "rd.driver.pre=igb", "rootdelay=5", "net.ifnames=0", "initcall_debug"];
 	await put("profiles/x.yaml", `${FULL}kernel:\n  arguments: [${[...ours, ...taken, "'a\"root=b\"'"].join(", ")}]\n`);

@@ -5,8 +5,8 @@ import { list, name } from "./words.ts";
 const kernelArgument = z
 	.string()
 	.regex(
-		/^(?!(?:fips|root|init|rdinit|systemd\.unit)(?:=|$)|rd\.(?:live|shell|break)|slipway\.|(?:single|emergency|rescue|[sS1-5])$|-+$)[\x21\x23-\x26\x28-\x7e]+$/,
-		"one word without quotes, and not fips=, root=, init=, systemd.unit=, rd.live, rd.shell, rd.break, slipway. or a runlevel",
+		/^(?!(?:fips|root|init|rdinit)(?:=|$)|(?:rd\.)?systemd[._-]|SYSTEMD_|panic=|rd\.(?:live|overlay|shell|break|debug)|slipway\.|(?:single|emergency|rescue|[sS1-5])$|-+$)[\x21\x23-\x26\x28-\x7e]+$/,
+		"one word without quotes, and not fips=, root=, init=, panic=, systemd., rd.systemd., rd.live, rd.overlay, rd.shell, rd.break, rd.debug, slipway. or a runlevel",
 	);
 
 /** What a hardware set says of the machine, and a profile may say over it. */

@@ -31,18 +31,25 @@ export function menuOf({ profile, base, version, signer }: Build): Menu {
 }
 
 /**
+ * With superusers set, and none of that name, GRUB lets nobody change an entry or open its own prompt, behind the menu too. That
+ * stops who stands in front of the box, not who can exchange the medium (docs/iso.md). What may be started is `--unrestricted`.
+ */
+const NOBODY_EDITS = ['set superusers=""'];
+
+/**
  * The menu: start, start with the serial console first, check the medium. The last `console=` is the one that programs
  * write to. `quiet` leaves the screen to the agent's few lines.
  */
 export function grubConfig(m: Menu, line: readonly string[], rootId: string): string {
 	const entry = (name: string, words: readonly string[]) =>
 		[
-			`menuentry "${name}: ${m.title}" {`,
+			`menuentry "${name}: ${m.title}" --unrestricted {`,
 			`\tlinux /boot/vmlinuz ${[...line, ...words].map(quote).join(" ")}`,
 			"\tinitrd /boot/initrd",
 			"}",
 		].join("\n");
 	return [
+		...NOBODY_EDITS,
 		"set default=0",
 		"set timeout=5",
 		`search --no-floppy --set=root --file ${rootMark(rootId)}`,
@@ -51,7 +58,7 @@ export function grubConfig(m: Menu, line: readonly string[], rootId: string): st
 		entry("Start with serial console", ["console=tty0", serialConsole(m)]),
 		entry("Check the medium", [...startWords(m), "slipway.check=1"]),
 		// Not an entry to start: the one way to show a line under a menu without graphics.
-		...(m.notes.length === 0 ? [] : [`menuentry "(${m.notes.join("; ")})" {\n\ttrue\n}`]),
+		...(m.notes.length === 0 ? [] : [`menuentry "(${m.notes.join("; ")})" --unrestricted {\n\ttrue\n}`]),
 		"",
 	].join("\n");
 }
@@ -86,7 +93,7 @@ export function earlyConfig(rootId: string): string {
 
 /** The same for signed GRUB, which takes its configuration from the EFI system partition it was loaded from. */
 export function espConfig(rootId: string): string {
-	return `${earlyConfig(rootId)}configfile $prefix/grub.cfg\n`;
+	return [...NOBODY_EDITS, `${earlyConfig(rootId)}configfile $prefix/grub.cfg`, ""].join("\n");
 }
 
 /** One word of a GRUB script. The schema keeps control characters out; a single quote ends and starts the quotes again. */

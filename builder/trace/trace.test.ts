@@ -1,4 +1,4 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { tempDir } from "../../test/support/temp.ts";
@@ -65,6 +65,13 @@ test("a trace is written however the work ends, with what was still running, and
 	const trace = JSON.parse(await readFile(path.join(dir, "second/trace.json"), "utf8"));
 	expect(done(trace.traceEvents).map(({ name }) => name)).toEqual(["never ends", "false"]);
 	await expect(readFile(path.join(dir, "first/trace.json"))).rejects.toMatchObject({ code: "ENOENT" });
+});
+
+test("a trace that cannot be written does not hide why the work failed, and is an error of its own where it did not", async () => {
+	const folder = path.join(await tempDir(), "file");
+	await writeFile(folder, "");
+	await expect(traced(folder, () => run("false", []))).rejects.toMatchObject({ code: "E_TOOL_FAILED" });
+	await expect(traced(folder, () => run("true", []))).rejects.toMatchObject({ code: "EEXIST" });
 });
 
 test("of a build, the stages that ran are shown with their reason and their programs; the logs' folder is told", async () => {

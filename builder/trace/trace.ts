@@ -22,12 +22,20 @@ export async function traced<T>(folder: string, work: (tracing: Tracing) => Prom
 		},
 	};
 	const recording = recordSpans();
-	try {
-		return await work(tracing);
-	} finally {
+	const write = async () => {
 		const traceEvents = recording.stop();
 		await mkdir(tracing.folder, { recursive: true });
 		await writeFile(tracing.file, `${JSON.stringify({ displayTimeUnit: "ms", traceEvents }, null, "\t")}\n`);
 		process.stderr.write(`Trace: ${displayPath(tracing.file)}\n`);
+	};
+	let result: T;
+	try {
+		result = await work(tracing);
+	} catch (error) {
+		// On a full disk both fail, and why the work failed is what matters.
+		await write().catch((cause: Error) => process.stderr.write(`Trace: not written (${cause.message}).\n`));
+		throw error;
 	}
+	await write();
+	return result;
 }
