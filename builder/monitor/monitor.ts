@@ -9,13 +9,17 @@ export interface StageLine {
 /** A stage is built or cached; any other step is done. */
 export type Outcome = "cached" | "built" | "done" | "failed";
 
-/** Watches a build; the engine only tells it what happens. One stage runs at a time. */
-export interface Monitor {
-	begin(stage: StageLine): void;
+/** What a stage tells while it runs. */
+export interface StageMonitor {
 	/** Units are the stage's own. */
 	progress(done: number, total: number): void;
 	/** Why nothing moves right now, such as a wait for another build. */
 	note(text: string): void;
+}
+
+/** Watches a build; the engine only tells it what happens. One stage is shown at a time. */
+export interface Monitor extends StageMonitor {
+	begin(stage: StageLine): void;
 	end(outcome: Outcome, seconds: number): void;
 }
 

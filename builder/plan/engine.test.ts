@@ -194,6 +194,30 @@ test("an interrupt stops the program, runs the clean-ups and keeps finished stag
 	expect(await leftovers()).toEqual([]);
 });
 
+test("stages that do not read each other run at once; one that fails is told at its turn, and what runs on is stopped", async () => {
+	let meet = () => {};
+	const met = new Promise<void>((resolve) => {
+		meet = resolve;
+	});
+	let undone = false;
+	const first = stage("bootstrap", [], () => met);
+	const second = stage("overlay", [], () => {
+		meet();
+		return Promise.reject(new TypeError("too bad"));
+	});
+	const third = stage("root", [], async (context) => {
+		context.cleanup(async () => {
+			undone = true;
+		});
+		await context.run("sleep", ["60"]);
+	});
+	const plan = await planBuild(testBuild(root), [first, second, third]);
+	await expect(runTest(plan)).rejects.toMatchObject({ code: "E_STAGE", message: expect.stringContaining("overlay") });
+	expect(undone).toBe(true);
+	expect(await readdir(path.join(root, ".cache", "stages"))).toEqual([plan.stages[0]?.id]);
+	expect(await leftovers()).toEqual([]);
+});
+
 test("too little space is told before any work, with what is needed and what is free", async () => {
 	const greedy = stage("bootstrap", [], () => Promise.reject(new Error("must not run")), { space: () => 2 ** 60 });
 	await expect(runTest(await planBuild(testBuild(root), [greedy]))).rejects.toMatchObject({

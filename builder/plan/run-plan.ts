@@ -1,7 +1,9 @@
 import { mkdir, readdir, rm, symlink } from "node:fs/promises";
 import path from "node:path";
-import type { Monitor } from "../monitor/monitor.ts";
+import type { Monitor, StageMonitor } from "../monitor/monitor.ts";
+import { Turns } from "../monitor/turns.ts";
 import { span } from "../trace/span.ts";
+import { Crew, type Made, type Outputs } from "./crew.ts";
 import { lock } from "./lock.ts";
 import type { Plan, PlannedStage } from "./plan.ts";
 import { type BuildRecord, readRecord, writeRecord } from "./records.ts";
@@ -28,11 +30,13 @@ export interface RunPlanOptions {
 	readonly onLogs?: (folder: string) => void;
 }
 
+type StageOptions = Pick<RunPlanOptions, "signal" | "env"> & { readonly monitor: StageMonitor };
+
 const KEPT_LOGS = 20;
 
 /**
- * Runs the stages of a plan that are not in the cache, in order, and returns where each output is. Finished stages stay in the
- * cache whatever happens later. Two builds that need the same stage at once: the second waits, then finds it cached.
+ * Runs the stages of a plan that are not in the cache, each as soon as it can, and returns where each output is. They are shown, and
+ * fail, in the plan's order. Finished stages stay in the cache whatever happens later. Two builds that need the same stage at once: the second waits, then finds it cached.
  * Errors: E_NO_SPACE before any work, E_INTERRUPTED, those of the stages.
  */
 export async function runPlan(plan: Plan, options: RunPlanOptions): Promise<StageResult[]> {
@@ -86,29 +90,49 @@ async function runStages(plan: Plan, session: Session | undefined, options: RunP
 	const { monitor, signal } = options;
 	const record: BuildRecord = { ...(await readRecord(plan.cache.dir, plan.record)) };
 	const results: StageResult[] = [];
-	for (const [i, planned] of plan.stages.entries()) {
-		if (signal.aborted) throw interrupted();
-		const { name, id, stage } = planned;
-		const started = performance.now();
-		const seconds = () => (performance.now() - started) / 1000;
-		monitor.begin({ name, summary: stage.summary, number: i + 1, total: plan.stages.length });
-		try {
-			const outputs = Object.fromEntries(results.map((result) => [result.name, result.out]));
-			const work = () => build(plan, planned, session as Session, outputs, i, options);
-			const about = { track: "stages", name, args: { why: planned.reason } } as const;
-			const hit = planned.cached ?? (await span(about, work));
-			const cached = typeof hit === "string";
-			monitor.end(cached ? "cached" : "built", seconds());
-			results.push({ name, id, out: cached ? hit : hit.out, cached, seconds: seconds() });
-		} catch (error) {
-			monitor.end("failed", seconds());
-			throw error;
+	const screen = new Turns(monitor);
+	const crew = new Crew(plan.stages, signal, (index, outputs, stopped) =>
+		make(plan, index, session, outputs, { ...options, monitor: screen.of(index), signal: stopped }),
+	);
+	try {
+		for (const [i, planned] of plan.stages.entries()) {
+			if (signal.aborted) throw interrupted();
+			const { name, id, stage } = planned;
+			const started = performance.now();
+			screen.begin(i, { name, summary: stage.summary, number: i + 1, total: plan.stages.length });
+			try {
+				const made = await crew.made(name);
+				monitor.end(made.cached ? "cached" : "built", made.seconds);
+				results.push({ name, id, ...made });
+			} catch (error) {
+				monitor.end("failed", (performance.now() - started) / 1000);
+				throw error;
+			}
+			record[name] = { name, id, options: planned.options, inputs: planned.inputs, sources: planned.sources };
+			if (session !== undefined) await writeRecord(plan.cache.dir, plan.record, record);
 		}
-		record[name] = { name, id, options: planned.options, inputs: planned.inputs, sources: planned.sources };
-		if (session !== undefined) await writeRecord(plan.cache.dir, plan.record, record);
+	} finally {
+		await crew.dismiss();
 	}
 	if (session === undefined) await writeRecord(plan.cache.dir, plan.record, record);
 	return results;
+}
+
+/** Takes a stage's output from the cache, or makes it. */
+async function make(
+	plan: Plan,
+	index: number,
+	session: Session | undefined,
+	outputs: Outputs,
+	options: StageOptions,
+): Promise<Made> {
+	const planned = plan.stages[index]!;
+	const started = performance.now();
+	const work = () => build(plan, planned, session as Session, outputs, index, options);
+	const about = { track: "stages", name: planned.name, args: { why: planned.reason } } as const;
+	const hit = planned.cached ?? (await span(about, work));
+	const cached = typeof hit === "string";
+	return { out: cached ? hit : hit.out, cached, seconds: (performance.now() - started) / 1000 };
 }
 
 /** Makes one stage's output under its lock; a string when another build made it meanwhile. */
@@ -116,9 +140,9 @@ async function build(
 	plan: Plan,
 	planned: PlannedStage,
 	session: Session,
-	outputs: Readonly<Partial<Record<StageName, string>>>,
+	outputs: Outputs,
 	index: number,
-	{ monitor, signal, env = process.env }: RunPlanOptions,
+	{ monitor, signal, env = process.env }: StageOptions,
 ): Promise<string | { out: string }> {
 	const wait = () => monitor.note("waits for another build of this stage");
 	const about = { track: "steps", name: `lock ${planned.name}` } as const;

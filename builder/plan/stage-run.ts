@@ -2,7 +2,7 @@ import { appendFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
-import type { Monitor } from "../monitor/monitor.ts";
+import type { StageMonitor } from "../monitor/monitor.ts";
 import type { RunOptions } from "../tools/run.ts";
 import type { Plan, PlannedStage } from "./plan.ts";
 import { readSecret } from "./secrets.ts";
@@ -16,7 +16,7 @@ export interface StageRun {
 	/** Empty folder of this run; its `out/` is the output. */
 	readonly folder: string;
 	readonly logFile: string;
-	readonly monitor: Monitor;
+	readonly monitor: StageMonitor;
 	readonly signal: AbortSignal;
 	readonly env: NodeJS.ProcessEnv;
 }

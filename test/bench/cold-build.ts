@@ -16,14 +16,16 @@ export async function coldBuild(root: string): Promise<Figure[]> {
 	const proxy = await openCachingProxy(join(root, ".cache", "bench", "archive"));
 	try {
 		await rm(folder, { recursive: true, force: true });
+		// Each build removes the ISO of the one before.
 		const first = await sha256(await ourBuild(root, folder, proxy.url));
 		const ours = await warm(proxy, () => ourBuild(root, folder, proxy.url));
+		const parts = await partsOf(root, ours.iso);
 		const same = first === (await sha256(ours));
 		const theirs = await warm(proxy, () => liveBuild(folder, proxy.url));
 		return [
 			{
 				name: "cold build of `minimal-amd64`, packages at hand",
-				ours: seconds(ours),
+				ours: `${seconds(ours)}: ${stageSeconds(ours)}`,
 				beside: `live-build: ${seconds(theirs)}`,
 				value: ours.seconds / theirs.seconds,
 				limit: 0.3,
@@ -31,7 +33,7 @@ export async function coldBuild(root: string): Promise<Figure[]> {
 			},
 			{
 				name: "its ISO, with the agent and Node.js",
-				ours: mebibytes(ours.size),
+				ours: `${mebibytes(ours.size)}: ${parts}`,
 				beside: `live-build's, without: ${mebibytes(theirs.size)}`,
 				value: ours.size / theirs.size,
 				limit: 0.8,
@@ -73,13 +75,27 @@ async function warm(proxy: CachingProxy, build: () => Promise<Built>): Promise<B
 	throw new Error("The archive changes too often for a build from a warm cache.");
 }
 
-/** Taken at once: the next build removes the file. */
 async function sha256({ iso }: Built): Promise<string> {
 	return (await measure("sha256sum", [iso])).stdout.slice(0, 64);
 }
 
 function seconds({ seconds, cpuSeconds }: Measured): string {
 	return `${seconds.toFixed(0)} s (${cpuSeconds.toFixed(0)} s of CPU)`;
+}
+
+/** Where the seconds went, the longest first. */
+function stageSeconds({ stdout }: Measured): string {
+	const { stages } = JSON.parse(stdout) as { stages: { name: string; seconds: number }[] };
+	const sorted = stages.toSorted((a, b) => b.seconds - a.seconds).filter((stage) => stage.seconds >= 1);
+	return sorted.map((stage) => `${stage.name} ${stage.seconds.toFixed(0)}`).join(", ");
+}
+
+/** Where the bytes went, in MiB. */
+async function partsOf(root: string, iso: string): Promise<string> {
+	const { stdout } = await measure(join(root, "slipway"), ["size", iso, "--json"], root);
+	const { parts } = JSON.parse(stdout) as { parts: { name: string; bytes: number }[] };
+	const large = parts.filter(({ bytes }) => bytes >= 2 ** 20);
+	return large.map(({ name, bytes }) => `${name.toLowerCase()} ${(bytes / 2 ** 20).toFixed(0)}`).join(", ");
 }
 
 function mebibytes(size: number): string {
