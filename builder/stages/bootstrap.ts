@@ -64,7 +64,9 @@ export const bootstrap: Stage<Options> = {
 		const boot = join(out, "boot");
 		await mkdir(boot);
 		const token = o.pro === null ? undefined : await secret("proToken");
-		const env = hookEnv(o, boot, token?.file);
+		// What a lock names for the bundles too, so that one that no longer resolves is told before anything is installed.
+		const locked = build.lock === undefined ? [] : Object.values(build.contentPins).flatMap(pinLines);
+		const env = hookEnv({ ...o, pins: [...new Set([...o.pins, ...locked])] }, boot, token?.file);
 		let done = 0;
 		const onLine = (line: string) => {
 			if (/^(Unpacking|Setting up) /.test(line)) progress(++done, o.include.length * 2);

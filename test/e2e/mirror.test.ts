@@ -24,7 +24,7 @@ beforeAll(async () => {
 
 test("the folder holds what the lock names and no other package, and the signed lists as they were", async () => {
 	const lock = await readFile(join(site.dir, "site.lock.yaml"), "utf8");
-	const named = [...new Set([...lock.matchAll(/path: (\S+) \}/g)].map((m) => m[1]!))].sort();
+	const named = [...new Set([...lock.matchAll(/path: ([^ ,]+)/g)].map((m) => m[1]!))].sort();
 	const { stdout } = await run("find", ["pool", "-type", "f"], { cwd: folder });
 	expect(stdout.split("\n").sort()).toEqual(named);
 	for (const { suite } of site.archive.suites) {

@@ -22,7 +22,7 @@ let pro: ProArchive;
 
 beforeAll(async () => {
 	dir = await tempDir();
-	pro = await proArchive(dir, "vertex-fips-amd64", "ubuntu-24.04");
+	pro = await proArchive(dir);
 	const mirrors = `  ubuntu-24.04:\n    mirror: ${pro.server.url}\n    keyring: ${pro.archive.key.keyring}\n    contracts: ${pro.server.url}\n`;
 	await writeFile(join(dir, "mirrors.yaml"), `apiVersion: slipway/v1\nkind: Mirrors\nbases:\n${mirrors}`);
 	vi.stubEnv("MIRRORS", join(dir, "mirrors.yaml"));
@@ -79,7 +79,8 @@ test("a token that is refused is told before anything else is asked of the netwo
 	await writeToken(wrong);
 	const before = pro.server.asked.length;
 	const args = ["build", "vertex-fips-amd64", "--base", "ubuntu-24.04", "--refresh"];
-	const refused = await run(join(projectRoot, "slipway"), args, { accept: [4] });
+	const env = { MIRRORS: join(dir, "mirrors.yaml"), PRO_TOKEN_FILE: join(dir, "token") };
+	const refused = await run(join(projectRoot, "slipway"), args, { env, accept: [4] });
 	expect(refused.stderr).toMatch(/^E_PRO_TOKEN: Ubuntu Pro refused the token .*401.*\n {2}Next: .*PRO_TOKEN_FILE/);
 	expect(inspect(refused)).not.toContain(wrong);
 	expect(pro.server.asked.slice(before)).toEqual(["/v1/contract"]);

@@ -22,7 +22,7 @@ let built: { readonly iso: string; readonly folder: string; readonly name: strin
 
 beforeAll(async () => {
 	dir = await tempDir();
-	archive = await ubuntuArchive(dir, PROFILE, "ubuntu-24.04");
+	archive = await ubuntuArchive(dir);
 	server = await serveFolder(archive.folder);
 	const { stdout } = await run("make", ["--no-print-directory", "iso", `PROFILE=${PROFILE}`, "JSON=1"], {
 		cwd: projectRoot,

@@ -36,22 +36,23 @@ export interface UbuntuArchive {
 	readonly key: ArchiveKey & { close(): Promise<void> };
 }
 
+/** What is built from it. One archive for all: the packages behind it are fetched once. */
+const PROFILES = ["palette-amd64", "vertex-fips-amd64", "minimal-amd64"];
+
 /**
- * An archive laid out as Ubuntu's, with everything that `profile` takes from it on `baseName`: Debian 13's packages, and small
+ * An archive laid out as Ubuntu's, with everything that those profiles take from it on ubuntu-24.04: Debian 13's packages, and small
  * ones with Ubuntu's own names over them. The newer kernel package is only in -updates, shim only in -security.
  */
-export async function ubuntuArchive(
-	folder: string,
-	profile: string,
-	baseName: string,
-	given: readonly Pooled[] = [],
-): Promise<UbuntuArchive> {
-	const checked = await checkProfile({ root: projectRoot, profile, base: baseName });
-	const { base } = checked;
-	const asked = askedOf(checked);
-	const content = debianNames(Object.values(asked.content).flat());
-	const root = debianNames([...asked.root, ...checked.proPackages]);
-	const debs = await debianDebs({ root, content, alone: asked.boot });
+export async function ubuntuArchive(folder: string, given: readonly Pooled[] = []): Promise<UbuntuArchive> {
+	const all = await Promise.all(
+		PROFILES.map((profile) => checkProfile({ root: projectRoot, profile, base: "ubuntu-24.04" })),
+	);
+	const asked = all.map(askedOf);
+	const debs = await debianDebs({
+		root: debianNames(all.flatMap(({ packages, proPackages }) => [...packages, ...proPackages])),
+		content: debianNames(asked.flatMap(({ content }) => Object.values(content).flat())),
+		alone: debianNames(asked.flatMap(({ boot }) => boot)),
+	});
 	const own = join(folder, "packages");
 	await mkdir(own, { recursive: true });
 	const signed = new Set<string>(SIGNED.map(([name]) => name));
@@ -62,9 +63,10 @@ export async function ubuntuArchive(
 	);
 	const small = (name: string, version: string) => standIn(own, name, version);
 	const has = new Set(given.map((p) => p.name));
-	const names = checked.packages.filter((name) => name in UBUNTU_ONLY && !has.has(name));
+	const wanted = new Set(all.flatMap(({ packages }) => packages));
+	const names = [...wanted].filter((name) => name in UBUNTU_ONLY && !has.has(name)).sort();
 	const [shim, grub] = await Promise.all(SIGNED.map((entry) => repack(debs, own, entry)));
-	const codename = base.suite;
+	const codename = all[0]!.base.suite;
 	const suites: Suite[] = [
 		{
 			...{ suite: codename, codename },

@@ -13,7 +13,9 @@ export interface LockedSite {
 	readonly dir: string;
 	readonly archive: UbuntuArchive;
 	readonly server: ArchiveServer;
-	/** Runs ./slipway with the stand-in archive as its mirror, whatever the exit code. */
+	/** Says where Ubuntu's packages come from: the stand-in archive, in line 5; `keyring` in line 6. */
+	writeMirrors(keyring: string): Promise<void>;
+	/** Runs ./slipway on a host with that mirrors.yaml, whatever the exit code. */
 	slipway(args: readonly string[], env?: Record<string, string>): Promise<RunResult>;
 }
 
@@ -24,15 +26,21 @@ export async function lockedSite(): Promise<LockedSite> {
 	const parent = join(projectRoot, "profiles/minimal-amd64.yaml");
 	const head = "apiVersion: slipway/v1\nkind: Profile\n";
 	await writeFile(profile, `${head}extends: [${parent}]\nbase: ubuntu-24.04\nbundles: [core]\n`);
-	const archive = await ubuntuArchive(dir, profile, "ubuntu-24.04");
+	const archive = await ubuntuArchive(dir);
 	const server = await serveFolder(archive.folder);
 	afterAll(async () => {
 		await archive.key.close();
 		await server.close();
 	});
-	const env = { MIRROR: server.url, KEYRING: archive.key.keyring };
+	const env = { MIRRORS: join(dir, "mirrors.yaml") };
+	const writeMirrors = (keyring: string) =>
+		writeFile(
+			env.MIRRORS,
+			`apiVersion: slipway/v1\nkind: Mirrors\nbases:\n  ubuntu-24.04:\n    mirror: ${server.url}\n    keyring: ${keyring}\n`,
+		);
+	await writeMirrors(archive.key.keyring);
 	return {
-		...{ profile, dir, archive, server },
+		...{ profile, dir, archive, server, writeMirrors },
 		slipway: (args, more = {}) =>
 			run(join(projectRoot, "slipway"), args, {
 				cwd: projectRoot,

@@ -23,7 +23,7 @@ const CONTRACT = "/v1/contract";
  * Ubuntu's archive with Ubuntu Pro beside it: a service that gives a machine's token for the user's, a private pocket that demands a
  * token, and a client package that does with them what the vendor's does, as far as files and requests go.
  */
-export async function proArchive(folder: string, profile: string, base: string): Promise<ProArchive> {
+export async function proArchive(folder: string): Promise<ProArchive> {
 	const auth = (token: string) => `Basic ${Buffer.from(`bearer:${token}`).toString("base64")}`;
 	const [user, machine, fips] = TOKENS;
 	const demands = (path: string) => {
@@ -43,7 +43,7 @@ export async function proArchive(folder: string, profile: string, base: string):
 			"usr/share/keyrings/ubuntu-pro-fips-updates.gpg": { from: key.keyring },
 		},
 	});
-	const archive = await ubuntuArchive(folder, profile, base, [await pooled(client)]);
+	const archive = await ubuntuArchive(folder, [await pooled(client)]);
 	const pocket = await Promise.all(
 		[
 			["linux-image-fips", "6.8.0-1000.1"],
