@@ -101,6 +101,11 @@ const TABLE = {
 		"The archive's signed Release file has expired",
 		"Bring the mirror up to date; a build from a lock takes one that is old.",
 	],
+	E_ARCHIVE_INDEX: [
+		4,
+		"The archive's index does not describe a package as a build needs it",
+		"Have the mirror write name, version, size, SHA-256 and a path below its own folder for every package.",
+	],
 	E_KEYRING: [4, "This host has no keyring for the base's archive", "Set KEYRING= to the archive's keyring file."],
 	E_PRO_TOKEN: [
 		4,

@@ -55,7 +55,7 @@ export interface ArchiveAnswer {
 
 /**
  * Reads what resolve-hook.sh left in a folder: the root's set, and those of the named bundles.
- * Errors: E_INTERNAL when the archive's index does not describe what apt would install.
+ * Errors: E_ARCHIVE_INDEX when the archive's index does not describe what apt would install.
  */
 export async function readAnswer(folder: string, bundles: readonly string[]): Promise<ArchiveAnswer> {
 	const read = (name: string) => readFile(join(folder, name), "utf8");
@@ -107,19 +107,38 @@ function parseIndex(text: string): Index {
 		.filter((stanza) => stanza.Package !== undefined);
 	return new Map(
 		stanzas.map((s) => {
-			const file = { arch: s.Architecture, size: Number(s.Size), sha256: s.SHA256, path: s.Filename };
-			return [
-				`${s.Package}=${s.Version}`,
-				{ file: archiveFile.parse(file), installedKiB: Number(s["Installed-Size"] ?? 0) },
-			];
+			const file = { arch: s.Architecture, size: Number(s.Size), sha256: s.SHA256, path: ownPath(s.Filename) };
+			const parsed = archiveFile.safeParse(file);
+			if (!parsed.success) throw badIndex(`${s.Package} ${s.Version}`, parsed.error);
+			return [`${s.Package}=${s.Version}`, { file: parsed.data, installedKiB: Number(s["Installed-Size"] ?? 0) }];
 		}),
 	);
+}
+
+/** Tools that index a folder write paths with a dot before them. */
+function ownPath(path: string | undefined): string | undefined {
+	return path?.replace(/^(?:\.\/+)+/, "");
+}
+
+/** A path that an archive names for one of its files. Errors: E_ARCHIVE_INDEX for one that leads out of its folder. */
+export function inArchive(path: string): string {
+	const parsed = archivePath.safeParse(ownPath(path));
+	if (!parsed.success) throw badIndex(path, parsed.error);
+	return parsed.data;
+}
+
+const FIELDS: Record<string, string> = { arch: "Architecture", size: "Size", sha256: "SHA256", path: "Filename" };
+
+function badIndex(what: string, { issues: [issue] }: z.ZodError): SlipwayError {
+	const field = FIELDS[String(issue?.path[0])] ?? "path";
+	return new SlipwayError("E_ARCHIVE_INDEX", `The archive's index has no valid ${field} for ${JSON.stringify(what)}.`);
 }
 
 function pick(index: Index, versions: Record<string, string>): Pick<ArchiveResolve, "files" | "sizes"> {
 	const found = Object.entries(versions).map(([name, version]) => {
 		const entry = index.get(`${name}=${version}`);
-		if (entry === undefined) throw new SlipwayError("E_INTERNAL", `The archive's index does not describe ${name}.`);
+		if (entry === undefined)
+			throw new SlipwayError("E_ARCHIVE_INDEX", `The archive's index does not describe ${name} ${version}.`);
 		return [name, entry] as const;
 	});
 	return {

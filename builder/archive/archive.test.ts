@@ -3,13 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { SlipwayError } from "../../bundle/errors.ts";
+import { folderWith } from "../../test/support/packs.ts";
 import { type Base, baseSchema } from "../profile/schema.ts";
 import { mmdebstrap } from "../tools/mmdebstrap.ts";
 import type { Run } from "../tools/run.ts";
-import { archiveEpoch, parseInstall, parseRelease } from "./answer.ts";
+import { archiveEpoch, parseInstall, parseRelease, readAnswer } from "./answer.ts";
 import { checkInstalled, installedPackages } from "./dpkg.ts";
-import { resolveArchive } from "./resolve.ts";
-import { aptSources, findKeyring, mirrorOf } from "./sources.ts";
+import { keptResolve, resolveArchive } from "./resolve.ts";
+import { aptSources, findKeyring, keyringDigest, mirrorOf } from "./sources.ts";
 
 const base: Base = baseSchema.parse({
 	...{ apiVersion: "slipway/v1", kind: "Base", name: "b", title: "B", distribution: "ubuntu", suite: "s" },
@@ -70,12 +71,43 @@ test("an address with a password in it is refused, and not repeated", () => {
 	expect(aptSources(base, "amd64", "http://m/~user@home/")).toHaveLength(2);
 });
 
+test.each(["nonsense", "m/ubuntu", "http://m\nhttp://n", "ftp://m/ubuntu"])("MIRROR=%j is no address", (mirror) => {
+	expect(() => aptSources(base, "amd64", mirror)).toThrow(
+		expect.objectContaining({ code: "E_USAGE", next: expect.stringContaining("MIRROR=") }),
+	);
+});
+
+const index = (fields: string) => `Package: a\nVersion: 1\nArchitecture: all\nSize: 3\n${fields}\n`;
+const digest = `SHA256: ${"a".repeat(64)}`;
+test.each([
+	["no SHA256", index("MD5sum: 00\nFilename: pool/a.deb"), /no valid SHA256 for "a 1"/],
+	["a path that climbs", index(`${digest}\nFilename: ./../a.deb`), /no valid Filename for "a 1"/],
+	["no such package", "", /does not describe a 1/],
+])("an archive whose index has %s is told as that", async (_, text, message) => {
+	const answer = readAnswer(await answerFolder(text), []);
+	await expect(answer).rejects.toMatchObject({ code: "E_ARCHIVE_INDEX", message: expect.stringMatching(message) });
+});
+
+test("an archive that was made of a folder names its files from there", async () => {
+	const { root } = await readAnswer(await answerFolder(index(`${digest}\nFilename: ./pool/a.deb`)), []);
+	expect(root.files).toMatchObject({ a: { path: "pool/a.deb" } });
+});
+
+/** What resolve-hook.sh leaves. */
+function answerFolder(index: string): Promise<string> {
+	const release = "Date: Sat, 06 Sep 2025 10:00:00 UTC\n";
+	return folderWith({
+		...{ m_dists_s_InRelease: release, "boot.txt": "", "root.install": "Inst a (1 X [all])\n", "index.txt": index },
+	});
+}
+
 test("a keyring that this host lacks is told, with what to do", async () => {
 	await expect(findKeyring(base, undefined)).rejects.toMatchObject({
 		code: "E_KEYRING",
 		next: expect.stringContaining("KEYRING="),
 	});
 	await expect(findKeyring(base, "/nowhere")).rejects.toMatchObject({ code: "E_KEYRING" });
+	await expect(keyringDigest(base, "/")).rejects.toMatchObject({ code: "E_KEYRING" });
 });
 
 test("what apt would install, and what dpkg says is installed, must be the same", () => {
@@ -157,6 +189,15 @@ test("a proxy is told to apt in the environment alone, so that no trace of it is
 	await mmdebstrap(asking, request, 0);
 	expect(called!.env).toMatchObject({ http_proxy: "http://proxy:3142", https_proxy: "http://proxy:3142" });
 	expect(called!.args.join(" ")).not.toContain("proxy");
+	for (const proxy of ["http://me:hunter2@proxy:3142", "me:hunter2@proxy:3142"]) {
+		vi.stubEnv("APT_PROXY", proxy);
+		called = undefined;
+		await expect(mmdebstrap(asking, request, 0)).rejects.toMatchObject({
+			code: "E_USAGE",
+			message: expect.stringMatching(/^APT_PROXY= (?!.*hunter2)/),
+		});
+		expect(called).toBeUndefined();
+	}
 });
 
 test("an archive is asked once; its answer is kept until --refresh, and a failure leaves nothing behind", async () => {
@@ -201,6 +242,14 @@ test("an archive is asked once; its answer is kept until --refresh, and a failur
 	expect((await resolveArchive({ ...request, packages: ["a", "b"] }, answering)).packages).toEqual({ a: "2" });
 	expect((await resolveArchive({ ...request, refresh: true }, answering)).packages).toEqual({ a: "3" });
 	expect(asked).toBe(3);
+	// What another keyring vouched for, if only one of the same name, is no answer; without any there is none.
+	const other = join(cacheDir, "other");
+	expect(await keptResolve({ ...request, keyring: other })).toBeUndefined();
+	await writeFile(other, "another key");
+	expect(await keptResolve({ ...request, keyring: other })).toBeUndefined();
+	expect((await resolveArchive({ ...request, keyring: other }, answering)).packages).toEqual({ a: "4" });
+	await writeFile(other, "");
+	expect((await keptResolve({ ...request, keyring: other }))?.packages).toEqual({ a: "3" });
 	// Held and swept as any build's unfinished work, because mmdebstrap mounts into it.
 	expect(works.every((folder) => folder.startsWith(join(cacheDir, "tmp/build-")))).toBe(true);
 	expect(await readdir(join(cacheDir, "tmp"))).toEqual([]);

@@ -8,7 +8,7 @@ import { mmdebstrap } from "../tools/mmdebstrap.ts";
 import { run as plainRun, type Run } from "../tools/run.ts";
 import { type ArchiveAnswer, type ArchiveResolve, archiveResolve, readAnswer } from "./answer.ts";
 import { workshopPackages } from "./packages.ts";
-import { aptSources, findKeyring } from "./sources.ts";
+import { aptSources, findKeyring, keyringDigest } from "./sources.ts";
 
 export interface ResolveRequest {
 	readonly base: Base;
@@ -38,7 +38,7 @@ export function forWorkshop(request: ResolveRequest, host: Arch): ResolveRequest
  * that a build does not change under its user. Errors: those of mmdebstrap(), E_KEYRING.
  */
 export async function resolveArchive(request: ResolveRequest, run: Run = plainRun): Promise<ArchiveResolve> {
-	const kept = keptFile(request);
+	const kept = await keptFile(request);
 	const folder = dirname(kept);
 	const known = request.refresh ? undefined : await keptResolve(request);
 	if (known !== undefined) return known;
@@ -67,16 +67,18 @@ export async function askArchive(request: ResolveRequest, run: Run = plainRun): 
 	}
 }
 
-/** The answer that is kept for a request, without asking any archive; undefined if there is none. */
+/** The answer that is kept for a request, without asking any archive; undefined if there is none, or no keyring that it was checked with. */
 export async function keptResolve(request: ResolveRequest): Promise<ArchiveResolve | undefined> {
-	const kept: unknown = await readFile(keptFile(request), "utf8")
+	const kept: unknown = await keptFile(request)
+		.then((file) => readFile(file, "utf8"))
 		.then(JSON.parse)
 		.catch(() => undefined);
 	return archiveResolve.safeParse(kept).data;
 }
 
-function keptFile(request: ResolveRequest): string {
-	return join(request.cacheDir, "resolve", `${requestId(request)}.json`);
+async function keptFile(request: ResolveRequest): Promise<string> {
+	const keyring = await keyringDigest(request.base, request.keyring);
+	return join(request.cacheDir, "resolve", `${requestId(request, keyring)}.json`);
 }
 
 /** A bundle may be named `root` too. */
@@ -109,7 +111,7 @@ async function runHook(request: ResolveRequest, keyring: string, out: string, ru
 	);
 }
 
-function requestId({ base, arch, packages, boot, mirror }: ResolveRequest): string {
+function requestId({ base, arch, packages, boot, mirror }: ResolveRequest, keyring: string): string {
 	const asked = [
 		base.name,
 		base.suite,
@@ -119,6 +121,7 @@ function requestId({ base, arch, packages, boot, mirror }: ResolveRequest): stri
 		[...packages].sort(),
 		[...(boot ?? [])].sort(),
 		mirror ?? base.archive.mirrors[arch] ?? "",
+		keyring,
 	];
 	return createHash("sha256").update(JSON.stringify(asked)).digest("hex");
 }

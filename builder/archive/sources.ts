@@ -1,12 +1,16 @@
-import { access } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { access, readFile } from "node:fs/promises";
 import { SlipwayError } from "../../bundle/errors.ts";
 import type { Base } from "../profile/schema.ts";
+import { mirrorAddress } from "../profile/words.ts";
+import { refuseUserInfo } from "../tools/address.ts";
 
 /**
  * The archive as mmdebstrap takes it after SUITE and TARGET: `deb` lines, or nothing, which means its own default for the
  * suite (that one knows the security archive too). `mirror`, in place of the base's, may hold two addresses, separated by a space: the
  * archive and, where the distribution keeps it apart, the security archive. With one address, suites that the set was resolved from (`resolved`) are
- * looked for there too: a folder made by `slipway mirror` has them all. Errors: E_USAGE for an address with a user name or password in it.
+ * looked for there too: a folder made by `slipway mirror` has them all. Errors: E_USAGE for what is no address, or has a user name or
+ * password in it.
  */
 export function aptSources(
 	base: Base,
@@ -14,7 +18,12 @@ export function aptSources(
 	mirror: string | undefined,
 	resolved: readonly { readonly suite: string }[] = [],
 ): string[] {
-	for (const address of [mirror ?? "", ...Object.values(base.archive.mirrors)]) refuseUserInfo(address);
+	for (const address of [mirror ?? "", ...Object.values(base.archive.mirrors)])
+		refuseUserInfo(address, "An archive's address");
+	if (mirror && !mirrorAddress.safeParse(mirror).success) {
+		const next = "Give MIRROR= one or two addresses that begin with http:, https: or file:.";
+		throw new SlipwayError("E_USAGE", `${JSON.stringify(mirror)} is no mirror's address.`, { next });
+	}
 	// A package of a `file:` archive stays where it is, and dpkg in the root cannot see that place.
 	const [main, security] = (mirror ?? base.archive.mirrors[arch] ?? "")
 		.replaceAll(/(?<=^|\s)file:/g, "copy:")
@@ -55,18 +64,6 @@ export function mirrorOf(base: Base, mirror: string | undefined, snapshot: strin
 	});
 }
 
-/** An archive's address stands in logs and records. The message does not repeat it. */
-function refuseUserInfo(address: string): void {
-	if (!/:\/\/[^\s/]*@/.test(address)) return;
-	throw new SlipwayError(
-		"E_USAGE",
-		"An archive's address holds a user name or password, which logs and records would show.",
-		{
-			next: "Use an address without them; a mirror that wants them can be reached through a local proxy that adds them.",
-		},
-	);
-}
-
 /** The keyring to check the archive's signature with: the one given, else the first of the base's that this host has. Errors: E_KEYRING. */
 export async function findKeyring(base: Base, keyring: string | undefined): Promise<string> {
 	for (const file of keyring === undefined ? base.archive.keyrings : [keyring]) {
@@ -84,7 +81,19 @@ export async function findKeyring(base: Base, keyring: string | undefined): Prom
 			? `This host has no keyring for ${base.title}: none of ${base.archive.keyrings.join(", ")}.`
 			: `There is no keyring ${keyring}.`,
 		{
-			next: `Set KEYRING= to the archive's keyring file, install ${base.archive.keyringPackage}, or use another base with BASE=.`,
+			next: `Install ${base.archive.keyringPackage} (docs/mirrors.md says how on a host that has no such package), set KEYRING= to the archive's keyring file, or use another base with BASE=.`,
 		},
 	);
+}
+
+/**
+ * SHA-256 of the keyring that findKeyring() gives: what an archive said under one keyring is nothing under another.
+ * Errors: E_KEYRING, also for one that cannot be read.
+ */
+export async function keyringDigest(base: Base, keyring: string | undefined): Promise<string> {
+	const file = await findKeyring(base, keyring);
+	const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
+		throw new SlipwayError("E_KEYRING", `The keyring ${file} cannot be read (${cause.code}).`, { cause });
+	});
+	return createHash("sha256").update(bytes).digest("hex");
 }

@@ -1,4 +1,4 @@
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { lstat, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { stringify } from "yaml";
 import { z } from "zod";
@@ -8,7 +8,11 @@ import { API_VERSION } from "../profile/words.ts";
 import { giveToCaller } from "../signing/caller.ts";
 import { displayPath, loadYaml } from "../yaml/load.ts";
 
-const lockedPackage = archiveFile.extend({ version: debVersion });
+const lockedPackage = archiveFile.extend({
+	version: debVersion,
+	/** What it costs, for `plan`; not there in older locks. */
+	installedKiB: z.int().optional(),
+});
 const lockedSet = z.record(debName, lockedPackage);
 /** Packages by name. */
 export type LockedSet = z.infer<typeof lockedSet>;
@@ -57,11 +61,12 @@ export async function readLocks(file: string): Promise<Record<string, BaseLock>>
 }
 
 async function readLock(file: string) {
-	const there = await readFile(file).then(
-		() => true,
+	// One that is there and cannot be read must not unlock the build.
+	const absent = await lstat(file).then(
 		() => false,
+		(error: NodeJS.ErrnoException) => error.code === "ENOENT",
 	);
-	return there ? await loadYaml(file, lockSchema, "E_LOCK") : undefined;
+	return absent ? undefined : await loadYaml(file, lockSchema, "E_LOCK");
 }
 
 /** Where the lock of a profile's file names the first of these packages that it has; undefined if it names none, or is not there. */
@@ -101,10 +106,10 @@ export function lockText(bases: Readonly<Record<string, BaseLock>>): string {
 	return HEAD + oneLineEach(text);
 }
 
-/** A package's five facts on one line: the file of a real profile has hundreds of packages. */
+/** A package's facts on one line: the file of a real profile has hundreds of packages. */
 function oneLineEach(text: string): string {
 	return text.replace(
-		/^( +)(\S+):\n((?: +(?:version|arch|size|sha256|path): .*\n){5})/gm,
+		/^( +)(\S+):\n((?: +(?:version|arch|size|sha256|path|installedKiB): .*\n){5,6})/gm,
 		(_, indent: string, name: string, facts: string) =>
 			`${indent}${name}: { ${facts.trim().split(/\n +/).join(", ")} }\n`,
 	);
@@ -118,12 +123,14 @@ export function asResolve(
 ): ArchiveResolve {
 	const versions = (set: LockedSet) => Object.fromEntries(Object.entries(set).map(([name, p]) => [name, p.version]));
 	const all = Object.entries({ ...boot, ...packages });
+	const sizes = all.flatMap(([name, { installedKiB }]) => (installedKiB === undefined ? [] : [[name, installedKiB]]));
 	const newest = Math.max(...lock.inRelease.map(({ date }) => date));
 	return {
 		inRelease: lock.inRelease,
 		packages: versions(packages),
 		boot: versions(boot),
-		files: Object.fromEntries(all.map(([name, { version: _, ...file }]) => [name, file])),
+		files: Object.fromEntries(all.map(([name, { version: _, installedKiB: __, ...file }]) => [name, file])),
+		sizes: Object.fromEntries(sizes),
 		resolvedAt: new Date(newest * 1000).toISOString(),
 	};
 }

@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, symlink, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { folderWith } from "../../test/support/packs.ts";
@@ -14,7 +14,7 @@ const lock: BaseLock = {
 	inRelease: [{ suite: "noble-updates", sha256: "1".repeat(64), date: 1_757_152_800 }],
 	asked: { root: ["zstd"], boot: ["shim-signed"], content: { core: ["nginx"] } },
 	// Values that YAML would take for something else: a number, a time, a digest of digits with an exponent.
-	root: { zstd: file("1.5"), "libstdc++6": file("1:30", `${"1".repeat(60)}e123`) },
+	root: { zstd: { ...file("1.5"), installedKiB: 7 }, "libstdc++6": file("1:30", `${"1".repeat(60)}e123`) },
 	boot: { "shim-signed": file("1.58+15.8-0ubuntu1") },
 	content: { core: { nginx: file("~rc1") } },
 };
@@ -34,7 +34,9 @@ test("a lock reads back as it was written, one package a line, and the same text
 	expect(await readLocks(path)).toEqual({ "ubuntu-24.04": lock, "debian-13": foreign });
 	const text = await readFile(path, "utf8");
 	expect(text).toBe(lockText({ "debian-13": foreign, "ubuntu-24.04": lock }));
-	expect(text).toMatch(/^ {6}zstd: \{ version: "1\.5", arch: amd64, size: 5, sha256: a{64}, path: \S+ \}$/m);
+	expect(text).toMatch(
+		/^ {6}zstd: \{ version: "1\.5", arch: amd64, size: 5, sha256: a{64}, path: \S+, installedKiB: 7 \}$/m,
+	);
 	expect(await readdir(join(path, ".."))).toEqual(["p.lock.yaml"]);
 });
 
@@ -42,9 +44,21 @@ test("a locked set is an archive's answer, dated by its Release files alone", ()
 	expect(asResolve(lock, lock.root, lock.boot)).toMatchObject({
 		packages: { zstd: "1.5" },
 		boot: { "shim-signed": "1.58+15.8-0ubuntu1" },
+		// What a profile's firmware costs is known from the lock alone.
+		sizes: { zstd: 7 },
 		files: { zstd: { size: 5 }, "shim-signed": { arch: "amd64" } },
 		resolvedAt: "2025-09-06T10:00:00.000Z",
 	});
+});
+
+test("only where there is nothing at all there is no lock", async () => {
+	const profile = join(await folderWith(), "p.yaml");
+	expect(await readLocks(lockPath(profile))).toEqual({});
+	await symlink("gone", lockPath(profile));
+	await expect(readLocks(lockPath(profile))).rejects.toMatchObject({ code: "E_LOCK" });
+	await unlink(lockPath(profile));
+	await mkdir(lockPath(profile));
+	await expect(readLocks(lockPath(profile))).rejects.toMatchObject({ code: "E_LOCK" });
 });
 
 test("a lock for other wishes is refused, with what differs; another base than the locked ones is free", async () => {

@@ -55,7 +55,9 @@ async function lockedWorkshop(
 	return { arch: wanted.arch, inRelease: [...inRelease], asked: wanted.packages, packages: lockedSet(root, packages) };
 }
 
-function lockedSet({ files }: ArchiveResolve, versions: Readonly<Record<string, string>>): LockedSet {
+function lockedSet({ files, sizes }: ArchiveResolve, versions: Readonly<Record<string, string>>): LockedSet {
 	const sorted = Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1));
-	return Object.fromEntries(sorted.map(([name, version]) => [name, { version, ...files![name]! }]));
+	return Object.fromEntries(
+		sorted.map(([name, version]) => [name, { version, ...files![name]!, installedKiB: sizes![name]! }]),
+	);
 }

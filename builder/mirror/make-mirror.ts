@@ -3,13 +3,13 @@ import { copyFile, cp, mkdir, readdir, readFile, rename, rm, rmdir } from "node:
 import { basename, dirname, join } from "node:path";
 import { sha256Hex } from "../../bundle/digest.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
-import { archivePath, suiteOf } from "../archive/answer.ts";
+import { inArchive, suiteOf } from "../archive/answer.ts";
 import { pinEnv, pinLines, pinOptions } from "../archive/pins.ts";
 import type { ResolveRequest } from "../archive/resolve.ts";
 import { aptSources, findKeyring } from "../archive/sources.ts";
 import { asResolve, type BaseLock, type LockedSet } from "../lock/lock-file.ts";
 import { StageCache } from "../plan/cache.ts";
-import { mmdebstrap } from "../tools/mmdebstrap.ts";
+import { DamagedPackage, mmdebstrap } from "../tools/mmdebstrap.ts";
 import { run } from "../tools/run.ts";
 
 export interface MirrorRequest extends Pick<ResolveRequest, "base" | "mirror" | "keyring" | "cacheDir"> {
@@ -85,7 +85,7 @@ async function placePackages({ packages }: Part, from: string, to: string): Prom
 	for (const name of await readdir(from)) byDigest.set(sha256Hex(await readFile(join(from, name))), join(from, name));
 	for (const { path, sha256 } of Object.values(packages)) {
 		const found = byDigest.get(sha256);
-		if (found === undefined) throw new SlipwayError("E_DIGEST_MISMATCH", `The archive gave another file as ${path}.`);
+		if (found === undefined) throw new DamagedPackage(`The archive gave another file as ${path}.`);
 		await place(found, join(to, path));
 	}
 }
@@ -102,7 +102,7 @@ async function placeIndices(work: string, to: string): Promise<void> {
 	}
 	for (const line of (await readFile(join(work, "targets.txt"), "utf8")).trim().split("\n")) {
 		const [file, address] = line.split(" ") as [string, string];
-		const path = archivePath.parse(address.slice(address.indexOf("/dists/") + 1));
+		const path = inArchive(address.slice(address.indexOf("/dists/") + 1));
 		await place(join(lists, basename(file)), join(to, path));
 	}
 }

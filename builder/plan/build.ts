@@ -40,4 +40,6 @@ export interface Build {
 	readonly version: string;
 	readonly mirror: string | undefined;
 	readonly keyring: string | undefined;
+	/** SHA-256 of the keyring that archives are checked with; null: this host has none, and can plan alone. */
+	readonly keyringDigest: string | null;
 }

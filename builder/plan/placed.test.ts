@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { type ErrorCode, SlipwayError, type SlipwayErrors } from "../../bundle/errors.ts";
-import { ChangedPackages, MissingPackages } from "../tools/mmdebstrap.ts";
+import { ChangedPackages, DamagedPackage, MissingPackages } from "../tools/mmdebstrap.ts";
 import { type Askers, type Given, placed } from "./placed.ts";
 
 const at = (line: number) => ({ file: "p.yaml", line, col: 1 });
@@ -61,6 +61,10 @@ test("what a mirror or its keyring did is told where mirrors.yaml names it, unle
 	expect(await line("E_ARCHIVE_EXPIRED", { mirror: "http://other/" })).toBeUndefined();
 	expect(await line("E_KEYRING", { keyring: "/other.gpg" })).toBe(5);
 	expect(await line("E_STAGE")).toBeUndefined();
+	// An archive's package, told by a stage; and an image of a registry.
+	const damaged = new SlipwayError("E_DIGEST_MISMATCH", "x", { cause: new DamagedPackage("x") });
+	expect((await told(damaged, { root })).at?.line).toBe(5);
+	expect(await line("E_DIGEST_MISMATCH")).toBeUndefined();
 	await writeFile(file, "apiVersion: slipway/v1\nkind: Mirrors\nbases: {}\n");
 	expect(await line("E_ARCHIVE_EXPIRED")).toBeUndefined();
 });

@@ -4,7 +4,7 @@ import { lockedPlace } from "../lock/lock-file.ts";
 import { mirrorPlace } from "../profile/mirrors.ts";
 import type { ResolvedProfile } from "../profile/resolve.ts";
 import type { OverlayManifest } from "../stages/overlay-manifest.ts";
-import { ChangedPackages, MissingPackages } from "../tools/mmdebstrap.ts";
+import { ChangedPackages, DamagedPackage, MissingPackages } from "../tools/mmdebstrap.ts";
 
 /** What asks for packages. */
 export interface Askers extends Pick<ResolvedProfile, "file" | "profile" | "base" | "origin"> {
@@ -21,7 +21,7 @@ export interface Given {
 
 /** Errors whose cause is the archive, or its keyring. */
 const OF_ARCHIVE = new Set<ErrorCode>([
-	...(["E_ARCHIVE_UNREACHABLE", "E_ARCHIVE_EXPIRED", "E_DIGEST_MISMATCH", "E_KEYRING"] as const),
+	...(["E_ARCHIVE_UNREACHABLE", "E_ARCHIVE_EXPIRED", "E_ARCHIVE_INDEX", "E_KEYRING"] as const),
 ]);
 
 /**
@@ -49,11 +49,13 @@ async function placeOf(error: SlipwayError, askers: Askers, given: Given): Promi
 	const { file, base, origin } = askers;
 	if (error.code === "E_EMULATOR") return origin.get("arch");
 	// A stage that fails tells its log, and what it was as the cause.
-	const changed = [error, error.cause].find((one) => one instanceof ChangedPackages);
+	const told = [error, error.cause];
+	const changed = told.find((one) => one instanceof ChangedPackages);
 	if (changed !== undefined) {
 		return given.inputs === undefined ? lockedPlace(file, base.name, changed.names) : undefined;
 	}
-	if (!OF_ARCHIVE.has(error.code)) return undefined;
+	// Images of a registry have digests too.
+	if (!OF_ARCHIVE.has(error.code) && !told.some((one) => one instanceof DamagedPackage)) return undefined;
 	const keyring = error.code === "E_KEYRING" && given.keyring === undefined;
 	const at = keyring ? await mirrorPlace(given.root, base.name, "keyring") : undefined;
 	return at ?? (given.mirror === undefined ? await mirrorPlace(given.root, base.name, "mirror") : undefined);

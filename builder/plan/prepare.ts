@@ -3,7 +3,7 @@ import { SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { archiveEpoch } from "../archive/answer.ts";
 import { bootPackages, checkKernelSigned, proPackages, rootPackages } from "../archive/packages.ts";
 import { forWorkshop, keptResolve, type ResolveRequest, resolveArchive } from "../archive/resolve.ts";
-import { mirrorOf } from "../archive/sources.ts";
+import { keyringDigest, mirrorOf } from "../archive/sources.ts";
 import { lockedSets } from "../lock/locked-sets.ts";
 import { type BundleDefinition, loadBundleDefinition } from "../packs/definition.ts";
 import { lockTags } from "../packs/lock-tags.ts";
@@ -129,6 +129,7 @@ export async function prepareBuild(
 	if (inputs !== undefined && !how.offline) await checkTools(inputs.tools, run);
 	const ask = archiveRequest(request, checked);
 	const { mirror, keyring, refresh } = ask;
+	const vouched = () => keyringDigest(base, keyring);
 	const answer = (asked: ResolveRequest) =>
 		how.offline ? keptResolve(asked) : placed(checked, request, () => resolveArchive({ ...asked, signal: how.signal }));
 	const locked = inputs === undefined ? await lockedSets(checked, refresh) : undefined;
@@ -168,6 +169,7 @@ export async function prepareBuild(
 		version: versionOf(inputs, profile.version, signer.development, epoch),
 		mirror,
 		keyring,
+		keyringDigest: how.offline ? await vouched().catch(() => null) : await placed(checked, request, vouched),
 	};
 }
 

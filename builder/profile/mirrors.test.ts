@@ -49,7 +49,10 @@ test("each base has its own mirrors and keyring; one that the file does not name
 
 test("MIRRORS= names another file, which must be there then", async () => {
 	await put("  u: { mirror: http://here/ }\n");
-	await put("  u: { mirror: file:///there, snapshot: 'http://there/{snapshot}' }\n", "there.yaml");
+	await put(
+		"  u: { mirror: file:///there, snapshot: 'http://there/{snapshot}', contracts: 'http://127.0.0.1:8/' }\n",
+		"there.yaml",
+	);
 	vi.stubEnv("MIRRORS", join(root, "there.yaml"));
 	const { archive } = await withFile(base);
 	expect(archive).toMatchObject({ mirrors: { arm64: "file:///there" }, snapshot: "http://there/{snapshot}" });
@@ -66,6 +69,10 @@ test.each([
 	["  u:\n    mirror: m/ubuntu\n", "E_PROFILE_VALUE", 5, /mirror/],
 	["  u:\n    mirror: http://me:hunter2@m/\n", "E_PROFILE_VALUE", 5, /^(?!.*hunter2).*without a user name or password/],
 	["  u:\n    mirror: http://m/\n    keyring: k.gpg\n", "E_PROFILE_VALUE", 6, /absolute path/],
+	["  u:\n    mirror: http://m/\n    contracts: http://127.evil.example/\n", "E_PROFILE_VALUE", 6, /https:/],
+	["  u:\n    mirror: http://m/\n    contracts: http://127.0.0.1.evil.example/\n", "E_PROFILE_VALUE", 6, /https:/],
+	["  u:\n    mirror: http://m/\n    contracts: http://127.0.0.1:8@evil.example/\n", "E_PROFILE_VALUE", 6, /https:/],
+	["  u:\n    mirror: http://m/\n    contracts: https://u:hunter2@h/\n", "E_PROFILE_VALUE", 6, /^(?!.*hunter2)/],
 ] as const)("%j is refused at its line", async (text, code, line, message) => {
 	await put(text);
 	await expect(withFile(base)).rejects.toMatchObject({ code, at: { line }, message: expect.stringMatching(message) });

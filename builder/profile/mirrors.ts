@@ -4,13 +4,7 @@ import { z } from "zod";
 import { type Place, SlipwayError } from "../../bundle/errors.ts";
 import { loadYaml, type Yaml } from "../yaml/load.ts";
 import type { Base } from "./schema.ts";
-import { API_VERSION, arch, contracts, name } from "./words.ts";
-
-/** Without a user name or password: an archive's address stands in logs and records. */
-const ADDRESS = String.raw`(?:https?|file|copy):(?!\/\/[^\s/]*@)[\x21-\x7e]+`;
-const address = z
-	.string()
-	.regex(new RegExp(`^${ADDRESS}(?: ${ADDRESS})?$`), "one or two mirrors' addresses, without a user name or password");
+import { API_VERSION, arch, contracts, mirrorAddress, name } from "./words.ts";
 
 /** Where the packages of each base come from on this build host (`mirrors.yaml`): a fact of the place, not of any profile. */
 export const mirrorsSchema = z.strictObject({
@@ -21,7 +15,7 @@ export const mirrorsSchema = z.strictObject({
 			name,
 			z.strictObject({
 				mirror: z
-					.union([address, z.partialRecord(arch, address)])
+					.union([mirrorAddress, z.partialRecord(arch, mirrorAddress)])
 					.describe(
 						"Mirror of the base's archive, or one for each architecture; a second address after a space is the security archive",
 					),

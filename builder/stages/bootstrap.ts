@@ -29,6 +29,8 @@ const options = z.strictObject({
 	/** Installed with a token of Ubuntu Pro. */
 	pro: z.strictObject({ service: z.string(), contracts: z.string(), packages: z.array(z.string()) }).nullable(),
 	fipsModule: z.string().nullable(),
+	/** What vouches for the packages. */
+	keyringDigest: z.string().nullable(),
 	epoch: z.int(),
 });
 type Options = z.infer<typeof options>;
@@ -39,7 +41,7 @@ export const bootstrap: Stage<Options> = {
 	summary: "Install the base's packages (mmdebstrap)",
 	options,
 	inputs: ["workshop"],
-	plan({ base, profile, hostArch, mirror, resolve, archiveEpoch }) {
+	plan({ base, profile, hostArch, mirror, resolve, archiveEpoch, keyringDigest }) {
 		const pinned = (packages: Record<string, string>) =>
 			Object.entries(packages).map(([name, version]) => `${name}=${version}`);
 		return {
@@ -53,6 +55,7 @@ export const bootstrap: Stage<Options> = {
 			pins: pinLines(resolve),
 			pro: proOf(base, profile),
 			fipsModule: profile.fips && base.fips !== null ? `${base.fips.modulesDir[profile.arch]}/fips.so` : null,
+			keyringDigest,
 			epoch: archiveEpoch,
 		};
 	},

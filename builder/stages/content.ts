@@ -34,6 +34,8 @@ const options = z.strictObject({
 	archive: z.array(z.string()),
 	pins: z.record(z.string(), archiveResolve),
 	mirror: z.string().nullable(),
+	/** What vouches for the packages. */
+	keyringDigest: z.string().nullable(),
 	epoch: z.int(),
 });
 type Options = z.infer<typeof options>;
@@ -58,6 +60,7 @@ export const content: Stage<Options> = {
 		archive: build.resolve.inRelease.map(({ sha256 }) => sha256),
 		pins: { ...build.contentPins },
 		mirror: build.mirror ?? null,
+		keyringDigest: build.keyringDigest,
 		epoch: build.epoch,
 	}),
 	sources: (build) => [

@@ -122,6 +122,14 @@ test("what a base says about itself belongs to the content's id", async () => {
 	expect(content.options.parse(content.plan(other))).not.toEqual(content.options.parse(content.plan(build)));
 });
 
+test("what was made under one keyring is made anew under another", async () => {
+	const build = await fakeBuild("vertex-fips-amd64", "debian-13", "arm64");
+	const other = { ...build, keyringDigest: "dd".repeat(32) };
+	for (const stage of [bootstrap, workshop, content]) {
+		expect(stage.options.parse(stage.plan(other))).not.toEqual(stage.options.parse(stage.plan(build)));
+	}
+});
+
 test("the registry that a profile names is the appliance's, and belongs to the agent stage alone", async () => {
 	const build = await fakeBuild("vertex-fips-amd64", "debian-13");
 	const registry = {
@@ -181,6 +189,7 @@ async function fakeBuild(name: string, baseName: string, hostArch: Arch = "amd64
 			version: profile.version,
 			mirror: undefined,
 			keyring: undefined,
+			keyringDigest: "cc".repeat(32),
 		},
 	};
 }

@@ -58,6 +58,11 @@ rm -f "$config"
 # Sources without the switch of kernel and services, which would look at the build host.
 in_root pro enable --access-only --assume-yes "$SLIPWAY_PRO_SERVICE"
 collect >>"$patterns"
+# The build's own archives may be old where digests are recorded. Nothing is recorded of what comes from here, so old lists are refused.
+find "$root/etc/apt/sources.list.d" -name 'ubuntu-*.list' -exec sed -i -E \
+	-e 's/^(deb(-src)?)[[:blank:]]+\[/\1 [check-valid-until=yes /' \
+	-e 's/^(deb(-src)?)[[:blank:]]+([^[:blank:][])/\1 [check-valid-until=yes] \3/' {} +
+find "$root/etc/apt/sources.list.d" -name 'ubuntu-*.sources' -exec sed -i 's/^Types:/Check-Valid-Until: yes\n&/' {} +
 in_root apt-get update
 # The list is of words without blanks or wildcards, checked by the schema.
 # shellcheck disable=SC2086

@@ -41,6 +41,13 @@ case "$1 $2" in
 	echo ${TOKEN} >"$root/var/log/ubuntu-advantage.log"
 	${extra}
 	;;
+"pro enable")
+	printf '# a comment\ndeb https://esm/fips jammy main\ndeb-src  [ arch=amd64 ] https://esm/fips jammy main\n' \
+		>"$root/etc/apt/sources.list.d/ubuntu-fips.list"
+	printf 'Types: deb\nURIs: https://esm/fips\n\nTypes: deb\nURIs: https://esm/more\n' \
+		>"$root/etc/apt/sources.list.d/ubuntu-esm.sources"
+	;;
+"apt-get update") cat "$root"/etc/apt/sources.list.d/* >${dir}/sources ;;
 esac
 `;
 	await writeFile(join(dir, "bin/chroot"), script);
@@ -76,6 +83,20 @@ test("the token attaches the root, brings the packages, and is nowhere afterward
 		"apt-get install --yes --no-install-recommends --allow-downgrades linux-image-fips openssl-fips-module-3",
 		"pro detach --assume-yes",
 		"apt-get purge --yes ubuntu-pro-client",
+	]);
+});
+
+test("old lists of the vendor's are refused, whatever holds for those of the build", async () => {
+	const { root, env } = await fakeRoot();
+	await writeFile(join(root, "etc/apt/sources.list.d/own.list"), "deb http://archive jammy main\n");
+	await run("/bin/sh", [HOOK, root], { env });
+	expect((await readFile(join(root, "../sources"), "utf8")).trim().split("\n")).toEqual([
+		"deb http://archive jammy main",
+		...["Check-Valid-Until: yes", "Types: deb", "URIs: https://esm/fips", ""],
+		...["Check-Valid-Until: yes", "Types: deb", "URIs: https://esm/more"],
+		"# a comment",
+		"deb [check-valid-until=yes] https://esm/fips jammy main",
+		"deb-src [check-valid-until=yes  arch=amd64 ] https://esm/fips jammy main",
 	]);
 });
 

@@ -17,6 +17,8 @@ const options = z.strictObject({
 	include: z.array(z.string()),
 	/** The same with digests: pinLines(). */
 	pins: z.array(z.string()),
+	/** What vouches for the packages. */
+	keyringDigest: z.string().nullable(),
 	epoch: z.int(),
 });
 type Options = z.infer<typeof options>;
@@ -31,13 +33,14 @@ export const workshop: Stage<Options> = {
 	options,
 	applies: ({ profile, hostArch }) => profile.arch !== hostArch,
 	inputs: [],
-	plan: ({ base, hostArch, mirror, workshop, archiveEpoch }) => ({
+	plan: ({ base, hostArch, mirror, workshop, archiveEpoch, keyringDigest }) => ({
 		suite: base.suite,
 		arch: hostArch,
 		sources: aptSources(base, hostArch, mirror, workshop?.inRelease),
 		components: base.components,
 		include: Object.entries(workshop?.packages ?? {}).map(([name, version]) => `${name}=${version}`),
 		pins: workshop === null ? [] : pinLines(workshop),
+		keyringDigest,
 		epoch: archiveEpoch,
 	}),
 	sources: () => codeOf(import.meta.filename),

@@ -1,4 +1,5 @@
 import { SlipwayError } from "../../bundle/errors.ts";
+import { refuseUserInfo } from "./address.ts";
 import type { Run, RunOptions } from "./run.ts";
 
 export interface Mmdebstrap {
@@ -58,12 +59,13 @@ export function mmdebstrapArgs(o: Mmdebstrap): string[] {
 
 /**
  * Runs mmdebstrap, through the HTTP proxy that APT_PROXY names if it is set; `epoch` is the newest time a file may carry. Errors: E_ARCHIVE_UNREACHABLE, E_KEYRING, E_ARCHIVE_CHANGED,
- * E_PRO_TOKEN (refused), E_ARCHIVE_EXPIRED, E_DIGEST_MISMATCH, E_PROFILE_VALUE (no such package), else E_TOOL_FAILED.
+ * E_PRO_TOKEN (refused), E_ARCHIVE_EXPIRED, E_DIGEST_MISMATCH, E_PROFILE_VALUE (no such package), E_USAGE for a proxy with a password, else E_TOOL_FAILED.
  */
 export async function mmdebstrap(run: Run, o: Mmdebstrap, epoch: number, options: RunOptions = {}): Promise<void> {
 	// INITRD=No reaches the maintainer scripts: the initrd is made once, by its own stage.
 	// In the environment, and not an option of apt's, because it must leave no trace in the root.
 	const proxy = process.env.APT_PROXY || undefined;
+	if (proxy !== undefined) refuseUserInfo(proxy, "APT_PROXY=");
 	const proxies = proxy === undefined ? {} : { http_proxy: proxy, https_proxy: proxy };
 	const env = {
 		...options.env,
@@ -111,6 +113,13 @@ export class ChangedPackages extends SlipwayError {
 	}
 }
 
+/** A package that the archive sends with other bytes than its signed index says. */
+export class DamagedPackage extends SlipwayError {
+	constructor(message: string) {
+		super("E_DIGEST_MISMATCH", message, { next: "Bring the mirror up to date, or use another one." });
+	}
+}
+
 /** Tells the user's errors from real failures by what apt said. */
 function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unknown {
 	if (!(error instanceof SlipwayError) || error.code !== "E_TOOL_FAILED") return error;
@@ -132,10 +141,10 @@ function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unkno
 	const changed = lines.flatMap((line) => /^changed: (\S+)/.exec(line)?.[1] ?? []);
 	if (changed.length > 0) return new ChangedPackages(changed, o.suite);
 	const damaged = first(/Failed to fetch \S+ +Hash Sum mismatch/);
-	if (damaged !== undefined) {
-		const message = `The archive of ${o.suite} sends another file than its signed index describes: ${damaged}`;
-		return new SlipwayError("E_DIGEST_MISMATCH", message, { next: "Bring the mirror up to date, or use another one." });
-	}
+	if (damaged !== undefined)
+		return new DamagedPackage(
+			`The archive of ${o.suite} sends another file than its signed index describes: ${damaged}`,
+		);
 	const expired = first(/Release file for .* is expired/);
 	if (expired !== undefined)
 		return new SlipwayError("E_ARCHIVE_EXPIRED", `The archive of ${o.suite} is too old: ${expired}`);

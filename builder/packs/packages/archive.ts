@@ -6,6 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { SlipwayError } from "../../../bundle/errors.ts";
 import { type ArchiveResolve, archiveResolve, readReleases } from "../../archive/answer.ts";
+import { keyringDigest } from "../../archive/sources.ts";
 import { StageCache } from "../../plan/cache.ts";
 import type { Base } from "../../profile/schema.ts";
 import { debFields } from "../../tools/dpkg.ts";
@@ -55,7 +56,7 @@ export async function fetchPackages(
 	request: FetchRequest,
 	options: RunOptions = {},
 ): Promise<{ set: PackageSet; kept: boolean }> {
-	const id = requestId(request);
+	const id = requestId(request, await keyringDigest(request.base, request.keyring));
 	const kept = path.join(request.cacheDir, "resolve", `content-${id}.json`);
 	if (!request.refresh) {
 		const known = packageSet.safeParse(await readFile(kept, "utf8").then(JSON.parse, () => undefined));
@@ -132,9 +133,10 @@ async function allThere(cacheDir: string, set: PackageSet): Promise<boolean> {
 	return found.every(Boolean);
 }
 
-function requestId({ base, arch, packages, mirror, pinned }: FetchRequest): string {
+function requestId({ base, arch, packages, mirror, pinned }: FetchRequest, keyring: string): string {
 	const { name, suite, components, archive, fips } = base;
-	const pins = pinned === undefined ? "" : { inRelease: pinned.inRelease, packages: pinned.packages };
-	const asked = [name, suite, components, archive, fips, arch, [...packages].sort(), mirror ?? "", pins];
+	const { inRelease, packages: versions, files } = pinned ?? {};
+	const pins = pinned === undefined ? "" : { inRelease, packages: versions, files };
+	const asked = [name, suite, components, archive, fips, arch, [...packages].sort(), mirror ?? "", keyring, pins];
 	return createHash("sha256").update(JSON.stringify(asked)).digest("hex");
 }
