@@ -39,7 +39,7 @@ export async function measure(file: string, args: readonly string[], cwd?: strin
 }
 
 /** What all children that have ended took so far: proc_pid_stat(5), fields 16 and 17, in hundredths. */
-async function childCpuSeconds(): Promise<number> {
+export async function childCpuSeconds(): Promise<number> {
 	const text = await readFile("/proc/self/stat", "utf8");
 	const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
 	return (Number(fields[13]) + Number(fields[14])) / 100;
