@@ -12,8 +12,9 @@ export $(VARIABLES)
 
 # A word for the shell, whatever is in it.
 quote = '$(subst ','\'',$1)'
-# sudo passes no variables on, so they are named again. Without sudo, slipway itself says what is missing.
-AS_ROOT := $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),sudo env $(foreach v,$(VARIABLES),$(if $($v),$v=$(call quote,$($v))))))
+# sudo passes no variables on, so they are named again, where everyone on this host can read them. Without sudo, slipway itself says what
+# is missing.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,$(if $(shell command -v sudo),$(if $(findstring @,$(APT_PROXY)),$(error E_USAGE: APT_PROXY= holds a user name or password. Next: Use a local proxy that adds them))sudo env $(foreach v,$(VARIABLES),$(if $($v),$v=$(call quote,$($v))))))
 SLIPWAY := ./slipway
 # The pinned one, whatever the host has; programs that start `node` themselves find it too.
 NODE = .tools/node_modules/node-linux-$(if $(filter aarch64,$(shell uname -m)),arm64,x64)/bin/node

@@ -75,15 +75,14 @@ export async function findKeyring(base: Base, keyring: string | undefined): Prom
 		)
 			return file;
 	}
-	throw new SlipwayError(
-		"E_KEYRING",
-		keyring === undefined
-			? `This host has no keyring for ${base.title}: none of ${base.archive.keyrings.join(", ")}.`
-			: `There is no keyring ${keyring}.`,
-		{
-			next: `Install ${base.archive.keyringPackage} (docs/mirrors.md says how on a host that has no such package), set KEYRING= to the archive's keyring file, or use another base with BASE=.`,
-		},
-	);
+	if (keyring !== undefined)
+		throw new SlipwayError("E_KEYRING", `There is no keyring ${keyring}.`, {
+			next: "Correct KEYRING=, or leave it out.",
+		});
+	const { keyrings, keyringPackage } = base.archive;
+	throw new SlipwayError("E_KEYRING", `This host has no keyring for ${base.title}: none of ${keyrings.join(", ")}.`, {
+		next: `Install ${keyringPackage} (docs/mirrors.md says how on a host that has no such package), set KEYRING= to the archive's keyring file, or use another base with BASE=.`,
+	});
 }
 
 /**

@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
+import { findKeyring } from "../archive/sources.ts";
 import { openMonitor } from "../monitor/monitor.ts";
 import { checkForeign } from "../plan/foreign.ts";
 import { placed } from "../plan/placed.ts";
@@ -39,6 +40,7 @@ async function buildProfile(
 	const checked = await step("check the profile", () => checkProfile(request));
 	await checkToken(checked, process.env);
 	await placed(checked, request, () => checkForeign(root, checked));
+	await placed(checked, request, () => findKeyring(checked.base, options.keyring));
 	const known =
 		options.refresh === true
 			? undefined

@@ -77,6 +77,15 @@ test("a bare `make iso` of that profile gives the same answer before it installs
 	expect((await run("make", ["iso"], { accept: [2], cwd: projectRoot })).stderr).toContain("PROFILE is not set");
 });
 
+test("a keyring that is not there is told before anything is installed or asked, unless setup brings it", async () => {
+	const KEYRING = path.join(dir, "none.gpg");
+	for (const command of [["validate", "--for-build"], ["build"]]) {
+		const { exitCode, stderr } = await slipway([...command, "palette-amd64"], { KEYRING, BASE: "debian-13" });
+		expect(exitCode).toBe(4);
+		expect(stderr).toMatch(/^E_KEYRING: There is no keyring .*none\.gpg\.\n {2}Next: Correct KEYRING=/);
+	}
+});
+
 test("the plan of the laboratory base says that nothing is certified", async () => {
 	const { stdout } = await slipway(["plan", "vertex-fips-amd64", "--base", "debian-13"]);
 	expect(stdout).toContain("not certified");

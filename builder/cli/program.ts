@@ -14,8 +14,12 @@ export function withBuildOptions(command: Command): Command {
 	return command
 		.addOption(new Option("--base <name>", "base to build on instead of the profile's").env("BASE"))
 		.addOption(new Option("--mirror <url>", "mirror of the base's archive").env("MIRROR"))
-		.addOption(new Option("--keyring <file>", "keyring of that mirror").env("KEYRING"))
+		.addOption(keyringOption())
 		.addOption(new Option("--snapshot <id>", "snapshot of the archive, such as 20240301T030400Z").env("SNAPSHOT"));
+}
+
+function keyringOption(): Option {
+	return new Option("--keyring <file>", "keyring that the archive is checked with").env("KEYRING");
 }
 
 function json(command: Command): Command {
@@ -37,7 +41,8 @@ export async function makeProgram(): Promise<Command> {
 	const validate = json(command("validate", "Check profiles: all errors at once, each with its place"))
 		.argument("[profiles...]", "names or files; default: all")
 		.addOption(new Option("--base <name>", "base to check against instead of the profile's").env("BASE"))
-		.option("--for-build", "check too that what a build needs from the user is there, such as a token");
+		.addOption(keyringOption())
+		.option("--for-build", "check too that what a build needs from the user is there, such as a token or a keyring");
 	action(validate, async () => (await import("./validate.ts")).validate);
 
 	const plan = withBuildOptions(json(command("plan", "Show what a build would run, and why")))

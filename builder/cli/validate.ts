@@ -1,5 +1,7 @@
 import { SlipwayErrors } from "../../bundle/errors.ts";
+import { findKeyring } from "../archive/sources.ts";
 import { setupPurposes } from "../plan/foreign.ts";
+import { placed } from "../plan/placed.ts";
 import { type Checked, checkProfile } from "../plan/prepare.ts";
 import { checkToken } from "../plan/token.ts";
 import { profileNames } from "../profile/load.ts";
@@ -10,7 +12,7 @@ import { errorsIn } from "./report.ts";
 /** Checks every profile even if an earlier one is wrong; throws all errors together. */
 export async function validate(
 	{ root, print }: CommandContext,
-	options: { base?: string; forBuild?: boolean },
+	options: { base?: string; keyring?: string; forBuild?: boolean },
 	names: string[],
 ): Promise<void> {
 	const valid: Checked[] = [];
@@ -21,6 +23,7 @@ export async function validate(
 			if (options.forBuild === true) {
 				await checkToken(checked, process.env);
 				await openUkiSigner(checked.profile, process.env);
+				await checkKeyring(root, checked, options.keyring);
 			}
 			valid.push(checked);
 		} catch (thrown) {
@@ -38,4 +41,10 @@ export async function validate(
 				.join(""),
 		() => ({ valid: valid.map(({ profile, base }) => ({ profile: profile.name, base: base.name })) }),
 	);
+}
+
+/** Errors: E_KEYRING. Debian's own is no reason to stop: `scripts/setup` installs it, and runs after this. */
+async function checkKeyring(root: string, checked: Checked, keyring: string | undefined): Promise<void> {
+	if (keyring === undefined && checked.base.archive.keyringPackage === "debian-archive-keyring") return;
+	await placed(checked, { root, keyring }, () => findKeyring(checked.base, keyring));
 }
