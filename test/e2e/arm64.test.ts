@@ -107,7 +107,9 @@ describe.each([["palette-arm64"], ["vertex-fips-arm64"]] as const)("the ISO of %
 		const [kernel] = await readdir(join(root, "usr/lib/modules"));
 		const modules = await readdir(join(root, "usr/lib/modules", kernel!));
 		expect(modules).toEqual(expect.arrayContaining(["modules.dep.bin", "modules.alias.bin", "modules.symbols.bin"]));
-		expect(await readdir(join(root, "run"))).toEqual([]);
+		// The archive brings folders there; the emulator, which lay there too, is gone.
+		const left = await readdir(join(root, "run"), { recursive: true, withFileTypes: true });
+		expect(left.filter((entry) => !entry.isDirectory())).toEqual([]);
 	});
 });
 
