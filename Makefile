@@ -85,7 +85,7 @@ docs: ## Write the generated pages and schemas again
 
 bench: ## Measure against cp, openssl and the like, as ratios
 	@scripts/bootstrap
-	@scripts/setup iso boot bench
+	@scripts/setup iso foreign boot bench
 	@$(AS_ROOT) $(NODE) test/bench/main.ts
 
 list: ## List profiles, bases and bundles

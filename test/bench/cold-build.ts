@@ -56,17 +56,21 @@ export async function coldBuild(root: string): Promise<Figure[]> {
 
 type Built = Measured & { readonly iso: string };
 
-async function ourBuild(root: string, copy: string, proxy: string): Promise<Built> {
+/** Builds a profile in a fresh copy of the project, with nothing at hand but what the proxy keeps. */
+export async function ourBuild(root: string, copy: string, proxy: string, profile = "minimal-amd64"): Promise<Built> {
 	await rm(copy, { recursive: true, force: true });
 	await copyProject(root, copy);
-	const args = [`APT_PROXY=${proxy}`, join(copy, "slipway"), "build", "minimal-amd64", "--base", "debian-13", "--json"];
+	const args = [`APT_PROXY=${proxy}`, join(copy, "slipway"), "build", profile, "--base", "debian-13", "--json"];
 	// The copy has no commit to take the time from.
 	const run = await measure("env", ["SOURCE_DATE_EPOCH=1790000000", ...args], copy);
 	return { ...run, ...(JSON.parse(run.stdout) as { iso: string }) };
 }
 
 /** Runs it until all it asked for was at hand. */
-async function warm(proxy: CachingProxy, build: () => Promise<Built>): Promise<Built & { readonly size: number }> {
+export async function warm(
+	proxy: CachingProxy,
+	build: () => Promise<Built>,
+): Promise<Built & { readonly size: number }> {
 	for (let tries = 0; tries < 3; tries++) {
 		const before = proxy.asked();
 		const built = await build();
@@ -79,7 +83,7 @@ async function sha256({ iso }: Built): Promise<string> {
 	return (await measure("sha256sum", [iso])).stdout.slice(0, 64);
 }
 
-function seconds({ seconds, cpuSeconds }: Measured): string {
+export function seconds({ seconds, cpuSeconds }: Measured): string {
 	return `${seconds.toFixed(0)} s (${cpuSeconds.toFixed(0)} s of CPU)`;
 }
 

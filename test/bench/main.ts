@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { bootTime } from "./boot-time.ts";
 import { bundleBuild } from "./bundle-build.ts";
 import { coldBuild } from "./cold-build.ts";
+import { foreignBuild } from "./foreign-build.ts";
 import { largeInPlace } from "./in-place.ts";
 import { verifyAndLoad } from "./load.ts";
 import { isKept, record, render } from "./page.ts";
@@ -33,6 +34,7 @@ const cases: Record<string, (root: string) => Promise<Figure[]>> = {
 	"no-change": noChangeRebuild,
 	content: contentRebuild,
 	"cold-build": coldBuild,
+	"foreign-build": foreignBuild,
 	boot: bootTime,
 	bundle: bundleBuild,
 	load: verifyAndLoad,
