@@ -20,3 +20,5 @@ cd "$SLIPWAY_BOOT_OUT"
 [ -z "$SLIPWAY_BOOT_PACKAGES" ] || APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -o APT::Sandbox::User=root download $SLIPWAY_BOOT_PACKAGES
 # The appliance installs nothing, and the mirror of a build is nobody's business: the same packages make the same root.
 rm -f "$root/etc/apt/sources.list" "$root"/etc/apt/sources.list.d/*
+# An option for this installation alone.
+sed -i '/^force-unsafe-io$/d' "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"

@@ -48,6 +48,8 @@ export function mmdebstrapArgs(o: Mmdebstrap): string[] {
 		"--verbose",
 		...(o.include.length === 0 ? [] : [`--include=${o.include.join(",")}`]),
 		...APT.map((line) => `--aptopt=${line}`),
+		// A root that is half made when the power goes is made anew.
+		"--dpkgopt=force-unsafe-io",
 		...EXCLUDES.map((path) => `--dpkgopt=path-exclude=${path}`),
 		"--dpkgopt=path-include=/usr/share/doc/*/copyright",
 		...(o.options ?? []),
