@@ -40,6 +40,23 @@ test("--only takes a firmware, a medium or both, and nothing that would let noth
 	}
 });
 
+test("the boots of `make test` have every two values that a machine can have together", async () => {
+	const page = await readFile(new URL("../../docs/testing.md", import.meta.url), "utf8");
+	const rows = [...page.matchAll(/^\| `([a-z-]+)` \| (CD|USB) \| (a\w+) \| (yes|no) \| `\w/gm)].map((m) => m.slice(1));
+	const columns = [0, 1, 2, 3].map((i) => [...new Set(rows.map((row) => row[i]!))]);
+	expect(columns.map((values) => values.length)).toEqual([3, 2, 2, 2]);
+	const lacking = columns.flatMap((left, i) =>
+		columns
+			.slice(i + 1)
+			.flatMap((right, j) =>
+				left
+					.flatMap((a) => right.map((b) => [a, b]))
+					.filter(([a, b]) => !rows.some((row) => row[i] === a && row[i + 1 + j] === b)),
+			),
+	);
+	expect(lacking).toEqual([["bios", "arm64"]]);
+});
+
 async function scene(change: Partial<MatrixRun> = {}): Promise<MatrixRun> {
 	const folder = await mkdtemp(join(tmpdir(), "slipway-matrix-"));
 	onTestFinished(() => rm(folder, { recursive: true, force: true }));

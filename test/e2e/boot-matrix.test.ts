@@ -12,10 +12,8 @@ import { run } from "../../builder/tools/run.ts";
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const BASE = "debian-13";
 
-test.each([
-	{ profile: "vertex-fips-amd64", rows: ["bios/cd", "uefi/usb"] },
-	{ profile: "palette-amd64", rows: ["uefi/cd"] },
-])("$profile starts in $rows, and the matrix tells it in three forms", async ({ profile, rows }) => {
+test("the FIPS appliance starts by BIOS and by UEFI without keys from CD, and the matrix tells it in three forms", async () => {
+	const [profile, rows] = ["vertex-fips-amd64", ["bios/cd", "uefi/cd"]];
 	const built = JSON.parse(await slipway("build", profile, "--base", BASE, "--json")) as {
 		folder: string;
 		name: string;

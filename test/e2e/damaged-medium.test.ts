@@ -90,6 +90,7 @@ describe('"Check the medium" in the menu', () => {
 		const files = (await listed()) + 1;
 		expect(said).toMatch(new RegExp(`^Medium check: \\d0 % of \\d+ MiB, \\d+ of ${files} files$`, "m"));
 		expect(said).toMatch(new RegExp(`^Medium check: all ${files} files are good\\.$`, "m"));
+		expect(said).toMatch(/^Started: +Secure Boot off, root image integrity-checked$/m);
 		expect(said).toMatch(/^slipway: state=ready$/m);
 	});
 
