@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { firmwareCost, firmwareLines } from "../archive/firmware-cost.ts";
+import { lockPath } from "../lock/lock-file.ts";
 import { heading } from "../monitor/monitor.ts";
 import type { Build } from "../plan/build.ts";
 import { planBuild, stagesOf } from "../plan/plan.ts";
@@ -65,7 +67,7 @@ function title({ profile, base, hardware }: Checked, build: Build | undefined): 
 }
 
 /** What a person should know before building: certification, token, age of the package set. */
-export function notes({ profile, base, proPackages }: Checked, build: Build | undefined): string[] {
+export function notes({ profile, base, proPackages, file }: Checked, build: Build | undefined): string[] {
 	const found: string[] = [];
 	if (profile.fips && base.fips !== null) found.push(fipsStatement(base.fips).statement);
 	if (proPackages.length > 0) {
@@ -83,6 +85,9 @@ export function notes({ profile, base, proPackages }: Checked, build: Build | un
 				? `Packages as resolved ${age(build.resolve.resolvedAt)} (${releases}); \`build --refresh\` asks again.`
 				: `Packages as locked in ${displayPath(build.lock)} (${releases}).`,
 		);
+		// It may have none for this base, or an inputs file says which.
+		if (build.lock === undefined && existsSync(lockPath(file)))
+			found.push(`This build takes no packages from ${displayPath(lockPath(file))}.`);
 		if (build.signer.development) found.push("Signed with a development key: not for production.");
 	}
 	return found;
