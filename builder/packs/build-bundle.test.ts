@@ -7,13 +7,13 @@ import { putImage, testSigner, trustOf } from "../../test/support/bundles.ts";
 import { definitionIn, folderWith, projectRoot } from "../../test/support/packs.ts";
 import type { Base } from "../profile/schema.ts";
 import { run } from "../tools/run.ts";
-import { buildBundle } from "./build-bundle.ts";
+import { type BundleRequest, buildBundle } from "./build-bundle.ts";
 import type { BundleDefinition } from "./definition.ts";
 
 const signer = testSigner();
 const base = { name: "test", title: "Test base", arch: ["amd64"], fips: null } as unknown as Base;
 
-function build(definition: BundleDefinition, extra: { fips?: boolean; arch?: "amd64" | "arm64" } = {}) {
+function build(definition: BundleDefinition, extra: Partial<BundleRequest> = {}) {
 	const folder = dirname(definition.file);
 	const cached: boolean[] = [];
 	const bundle = buildBundle({
@@ -130,4 +130,10 @@ test("an architecture, or FIPS, that the base does not have", async () => {
 	);
 	await expect(build(definition, { arch: "arm64" })).rejects.toMatchObject({ code: "E_ARCH_BASE" });
 	await expect(build(definition, { fips: true })).rejects.toMatchObject({ code: "E_FIPS_BASE" });
+	// A mirror has no packages that only a token shows.
+	const restricted = { ...base, fips: { proToken: true } } as unknown as Base;
+	for (const mirror of [undefined, "http://mirror.test/"])
+		await expect(build(definition, { fips: true, base: restricted, mirror })).rejects.toMatchObject({
+			code: "E_PRO_TOKEN",
+		});
 });

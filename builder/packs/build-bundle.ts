@@ -183,7 +183,7 @@ function checkBase(request: BundleRequest): void {
 	}
 }
 
-/** A mirror of one's own may have the restricted packages; then no token is needed for it. */
-function needsToken({ base, fips, mirror }: BundleRequest): boolean {
-	return fips && base.fips?.proToken === true && mirror === undefined;
+/** As for the root image: wherever the public packages come from, the restricted ones come from the vendor. */
+function needsToken({ base, fips }: BundleRequest): boolean {
+	return fips && base.fips?.proToken === true;
 }
