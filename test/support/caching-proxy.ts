@@ -26,13 +26,20 @@ export async function openCachingProxy(folder: string): Promise<CachingProxy> {
 	const indices = new Map<string, Answer>();
 	let asked = 0;
 	await mkdir(folder, { recursive: true });
-	const answer = async (url: string): Promise<Answer> => {
+	const answer = async (url: string, waiting?: ServerResponse): Promise<Answer> => {
 		const file = join(folder, createHash("sha256").update(url).digest("hex"));
 		const kept = indices.get(url) ?? (await readFile(file).then(packageOf, () => undefined));
 		if (kept !== undefined) return kept;
 		asked++;
 		const response = await fetch(url);
-		const body = Buffer.from(await response.arrayBuffer());
+		// A large package takes longer to fetch than apt waits for the first byte.
+		if (response.ok) waiting?.writeHead(200);
+		const chunks: Uint8Array[] = [];
+		for await (const chunk of response.body ?? []) {
+			chunks.push(chunk);
+			if (response.ok) waiting?.write(chunk);
+		}
+		const body = Buffer.concat(chunks);
 		const fresh = { status: response.status, modified: response.headers.get("last-modified"), body };
 		if (!response.ok || !url.endsWith(".deb")) indices.set(url, fresh);
 		else {
@@ -45,9 +52,10 @@ export async function openCachingProxy(folder: string): Promise<CachingProxy> {
 	const urls = await readFile(last, "utf8").then(JSON.parse, () => []);
 	await Promise.all(urls.map(answer));
 	const server = createServer((request, response) => {
-		answer(request.url ?? "").then(
-			(found) => send(response, found),
-			(error) => response.writeHead(502, String(error.message).replaceAll(/[^ -~]/g, "?")).end(),
+		const url = request.url ?? "";
+		answer(url, url.endsWith(".deb") ? response : undefined).then(
+			(found) => (response.headersSent ? response.end() : send(response, found)),
+			(error) => refuse(response, error),
 		);
 	});
 	server.listen(0, "127.0.0.1");
@@ -68,6 +76,11 @@ export async function openCachingProxy(folder: string): Promise<CachingProxy> {
 
 function packageOf(body: Buffer): Answer {
 	return { status: 200, modified: null, body };
+}
+
+function refuse(response: ServerResponse, error: Error): void {
+	if (response.headersSent) response.destroy();
+	else response.writeHead(502, error.message.replaceAll(/[^ -~]/g, "?")).end();
 }
 
 function send(response: ServerResponse, { status, modified, body }: Answer): void {
