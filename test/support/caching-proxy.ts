@@ -50,7 +50,7 @@ export async function openCachingProxy(folder: string): Promise<CachingProxy> {
 	};
 	const last = join(folder, "indices.json");
 	const urls = await readFile(last, "utf8").then(JSON.parse, () => []);
-	await Promise.all(urls.map(answer));
+	await Promise.all(urls.map((url: string) => answer(url)));
 	const server = createServer((request, response) => {
 		const url = request.url ?? "";
 		answer(url, url.endsWith(".deb") ? response : undefined).then(
