@@ -51,9 +51,12 @@ test("an overlay's rights come from its manifest, whatever the checkout's are, a
 	expect(list).toMatch(/etc\/systemd\/system\/getty@\.service -> \/dev\/null$/m);
 });
 
-test("a finished root names no archive, nor a build host", async () => {
+test("a finished root names no archive, nor a build host, and its dpkg is as careful as any", async () => {
 	const root = await scratch();
 	await mkdir(join(root, "etc/apt/sources.list.d"), { recursive: true });
+	const dpkg = "etc/dpkg/dpkg.cfg.d/99mmdebstrap";
+	await mkdir(join(root, dpkg, ".."), { recursive: true });
+	await writeFile(join(root, dpkg), "force-unsafe-io\npath-exclude=/usr/share/doc/*\n");
 	for (const name of [
 		"etc/apt/sources.list",
 		"etc/apt/sources.list.d/0000main.list",
@@ -64,7 +67,9 @@ test("a finished root names no archive, nor a build host", async () => {
 	const env = { SLIPWAY_FIPS_MODULE: "", SLIPWAY_BOOT_OUT: root, SLIPWAY_BOOT_PACKAGES: "" };
 	await run(join(ROOT, "builder/stages/bootstrap-hook.sh"), [root], { env });
 	const left = await readdir(root, { recursive: true });
-	expect(left.sort()).toEqual(["etc", "etc/apt", "etc/apt/sources.list.d", "etc/machine-id"]);
+	const folders = ["etc", "etc/apt", "etc/apt/sources.list.d", "etc/dpkg", "etc/dpkg/dpkg.cfg.d"];
+	expect(left.sort()).toEqual([...folders, dpkg, "etc/machine-id"]);
+	expect(await readFile(join(root, dpkg), "utf8")).toBe("path-exclude=/usr/share/doc/*\n");
 });
 
 test("the folders that a mirror lies in are seen in the workshop, those of a snapshot too", () => {
