@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type CachingProxy, openCachingProxy } from "../support/caching-proxy.ts";
@@ -56,10 +57,12 @@ export async function coldBuild(root: string): Promise<Figure[]> {
 
 type Built = Measured & { readonly iso: string };
 
-/** Builds a profile in a fresh copy of the project, with nothing at hand but what the proxy keeps. */
+/** Builds a profile in a copy of the project, which is made if it is not there, with nothing at hand but what the proxy keeps. */
 export async function ourBuild(root: string, copy: string, proxy: string, profile = "minimal-amd64"): Promise<Built> {
-	await rm(copy, { recursive: true, force: true });
-	await copyProject(root, copy);
+	for (const made of [".cache", "dist"]) await rm(join(copy, made), { recursive: true, force: true });
+	// Its development key stays, for the same ISO.
+	if (!existsSync(copy)) await copyProject(root, copy);
+	await measure("sync", []);
 	const args = [`APT_PROXY=${proxy}`, join(copy, "slipway"), "build", profile, "--base", "debian-13", "--json"];
 	// The copy has no commit to take the time from.
 	const run = await measure("env", ["SOURCE_DATE_EPOCH=1790000000", ...args], copy);

@@ -15,6 +15,7 @@ export async function liveBuild(folder: string, proxy: string): Promise<Measured
 	await writeFile(join(lists, "bench.list.chroot"), `${PACKAGES.join("\n")}\n`);
 	const config = Object.entries({ ...CONFIG, "apt-http-proxy": proxy }).flatMap(([key, value]) => [`--${key}`, value]);
 	await measure("lb", ["config", ...config], folder);
+	await measure("sync", []);
 	const run = await measure("env", ["LC_ALL=C.UTF-8", "lb", "build"], folder);
 	const iso = (await readdir(folder)).find((name) => name.endsWith(".iso"));
 	if (iso === undefined) throw new Error(`live-build made no ISO:\n${run.stdout.slice(-2000)}`);
