@@ -82,7 +82,13 @@ export const boot: Stage<Options> = {
 		await makeEsp(run, espFiles, { rootId, epoch: o.epoch }, join(out, "esp.img"));
 		if (o.bios) {
 			const root = join(work, "root");
-			await unpackOwnTar(run, join(inputs.bootstrap!, "root.tar"), root);
+			// One program is run in it.
+			await unpackOwnTar(run, join(inputs.bootstrap!, "root.tar"), root, [
+				"boot",
+				"usr/lib/modules",
+				"usr/share",
+				"var",
+			]);
 			await makeBios(run, root, packages, rootId, out);
 		}
 	},

@@ -2,8 +2,13 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Run } from "./run.ts";
 
-/** Unpacks a tar that this build made itself (never foreign input), with owners, modes and file capabilities. Needs root. */
-export async function unpackOwnTar(run: Run, archive: string, folder: string): Promise<void> {
+/** Unpacks a tar that this build made itself (never foreign input), with owners, modes and file capabilities, but for the folders `without`. Needs root. */
+export async function unpackOwnTar(
+	run: Run,
+	archive: string,
+	folder: string,
+	without: readonly string[] = [],
+): Promise<void> {
 	await mkdir(folder, { recursive: true });
 	await run("tar", [
 		"-C",
@@ -14,6 +19,7 @@ export async function unpackOwnTar(run: Run, archive: string, folder: string): P
 		"--xattrs",
 		"--xattrs-include=*",
 		"--keep-directory-symlink",
+		...without.map((path) => `--exclude=./${path}`),
 	]);
 }
 
