@@ -15,7 +15,7 @@ import { serialOf } from "../support/serial-guest.ts";
  */
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
-const BOOT_MS = 10 * 60_000;
+const BOOT_MS = 20 * 60_000;
 
 let dir: string;
 let iso: string;
