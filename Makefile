@@ -5,7 +5,7 @@
 # `flash`; ISO or PROFILE for `size`; TRACE=1 makes `iso` write where its time went; JSON=1 for JSON.
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: iso bundle boot boot-matrix test test-agent test-appliance crash-full mutants flash size check bench list clean docs help
+.PHONY: iso bundle boot boot-matrix test test-parts test-whole crash-full mutants flash size check bench list clean docs help
 
 VARIABLES := BASE MIRRORS MIRROR KEYRING SNAPSHOT APT_PROXY PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE UKI_KEY UKI_CERT REGISTRY_AUTH_FILE REGISTRY_CA SOURCE_DATE_EPOCH FUZZ_RUNS FUZZ_SEED RACES
 export $(VARIABLES)
@@ -56,15 +56,15 @@ size: ## Show where the bytes of ISO, or of PROFILE's newest one, went; a tree m
 # The two halves share nothing but the machine, of which either keeps half busy: builds and boots run on one processor, mostly.
 test: check ## Run all checks and tests, the real ISO and its boot included
 	@scripts/setup iso foreign boot test
-	$(VITEST) --project unit
-	@$(MAKE) --no-print-directory --jobs=2 test-agent test-appliance
+	@$(MAKE) --no-print-directory --jobs=2 test-parts test-whole
 
 # `attacks` gets a mount name space of its own: however it ends, none of its mounts is left.
-test-agent:
+test-parts:
+	$(VITEST) --project unit
 	$(AS_ROOT) unshare --mount env $(VITEST) --project attacks
 	$(AS_ROOT) $(VITEST) --project crash
 
-test-appliance:
+test-whole:
 	$(AS_ROOT) $(VITEST) --project e2e
 
 crash-full: ## Replay 12,500 power cuts instead of the 1,600 of `test` (CRASH_SEED=)
