@@ -30,8 +30,8 @@ export async function debianDebs(sets: DebSets): Promise<string> {
 		const base = await loadBase(projectRoot, "debian-13");
 		const request = {
 			...({ suite: base.suite, arch: "amd64", variant: "custom", include: [], target: "/dev/null" } as const),
-			sources: aptSources(base, "amd64", process.env.MIRROR),
-			keyring: await findKeyring(base, process.env.KEYRING),
+			sources: aptSources(base, "amd64", process.env.MIRROR || undefined),
+			keyring: await findKeyring(base, process.env.KEYRING || undefined),
 			options: [`--customize-hook=${join(import.meta.dirname, "archive-debs.sh")}`],
 		};
 		const env = {
