@@ -13,6 +13,7 @@ import { type Mmdebstrap, mmdebstrap } from "../tools/mmdebstrap.ts";
 import { readFromTar } from "../tools/tar.ts";
 import { openWorkshop } from "../tools/workshop.ts";
 import { codeOf } from "./code.ts";
+import { proHook, proHookEnv } from "./pro-hook.ts";
 
 const options = z.strictObject({
 	suite: z.string(),
@@ -102,7 +103,6 @@ export function mirrorFolders(sources: readonly string[]): string[] {
 const STAMP = "var/tmp/slipway-stamp";
 const foreignHook = join(import.meta.dirname, "foreign-hook.sh");
 const hook = join(import.meta.dirname, "bootstrap-hook.sh");
-const proHook = join(import.meta.dirname, "pro-hook.sh");
 
 /** What mmdebstrap is asked for. Pure. */
 export function request(o: Options, keyring: string, target: string): Mmdebstrap {
@@ -118,7 +118,7 @@ export function request(o: Options, keyring: string, target: string): Mmdebstrap
 	};
 }
 
-/** What the hooks take: a token goes to its hook as a file's name, and nowhere else. Errors: E_PRO_TOKEN. */
+/** What the hooks take. Errors: E_PRO_TOKEN. */
 export function hookEnv(o: Options, boot: string, tokenFile: string | undefined): Record<string, string> {
 	const env = {
 		...pinEnv(o.pins),
@@ -130,13 +130,7 @@ export function hookEnv(o: Options, boot: string, tokenFile: string | undefined)
 	if (o.pro === null) return env;
 	if (tokenFile === undefined)
 		throw new SlipwayError("E_PRO_TOKEN", "This base's FIPS packages need an Ubuntu Pro token.");
-	return {
-		...env,
-		SLIPWAY_PRO_TOKEN_FILE: tokenFile,
-		SLIPWAY_PRO_SERVICE: o.pro.service,
-		SLIPWAY_PRO_CONTRACTS: o.pro.contracts,
-		SLIPWAY_PRO_PACKAGES: o.pro.packages.join(" "),
-	};
+	return { ...env, ...proHookEnv(o.pro, tokenFile) };
 }
 
 function proOf(base: Base, profile: Profile): Options["pro"] {

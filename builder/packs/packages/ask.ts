@@ -1,12 +1,10 @@
-import path from "node:path";
 import { PRO_TOOLS } from "../../archive/packages.ts";
 import { PREFER_PINNED, pinEnv, pinLines, pinOptions } from "../../archive/pins.ts";
 import { aptSources, findKeyring } from "../../archive/sources.ts";
+import { proHook, proHookEnv } from "../../stages/pro-hook.ts";
 import { type Mmdebstrap, mmdebstrap } from "../../tools/mmdebstrap.ts";
 import type { Run, RunOptions } from "../../tools/run.ts";
 import type { FetchRequest } from "./archive.ts";
-
-const PRO_HOOK = path.resolve(import.meta.dirname, "../../stages/pro-hook.sh");
 
 /**
  * Lets mmdebstrap fetch the packages and all that they need in an empty root into `<work>/archives`, and the archive's signed
@@ -27,7 +25,7 @@ export async function ask(run: Run, request: FetchRequest, work: string, options
 			? { ...common, variant: "extract", include: packages, options: ["--format=null", ...hooks, copyOut(work)] }
 			: {
 					...{ ...common, variant: "essential", include: PRO_TOOLS },
-					options: ["--format=null", ...hooks, `--customize-hook=${PRO_HOOK}`],
+					options: ["--format=null", ...hooks, `--customize-hook=${proHook}`],
 				};
 	const token = proTokenFile === undefined ? {} : proEnv(request, proTokenFile, work);
 	await mmdebstrap(run, fetched, 0, { ...options, env: { ...options.env, ...pins, ...token, TMPDIR: work } });
@@ -37,15 +35,9 @@ function copyOut(work: string): string {
 	return `--extract-hook=copy-out /var/cache/apt/archives /var/lib/apt/lists ${quoted(work)}`;
 }
 
-/** What the hook takes: the token goes to it as a file's name, and nowhere else. */
 function proEnv({ base, packages }: FetchRequest, tokenFile: string, work: string): Record<string, string> {
-	return {
-		SLIPWAY_PRO_TOKEN_FILE: tokenFile,
-		SLIPWAY_PRO_SERVICE: base.fips?.stream ?? "",
-		SLIPWAY_PRO_CONTRACTS: base.fips?.contracts ?? "",
-		SLIPWAY_PRO_PACKAGES: packages.join(" "),
-		SLIPWAY_PRO_DOWNLOAD: work,
-	};
+	const { stream: service = "", contracts } = base.fips ?? {};
+	return { ...proHookEnv({ service, contracts: contracts ?? "", packages }, tokenFile), SLIPWAY_PRO_DOWNLOAD: work };
 }
 
 /** mmdebstrap splits a hook into words as a shell would. */
