@@ -1,11 +1,10 @@
 import { createHash } from "node:crypto";
 import { cp, mkdir, mkdtemp, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { aptSources, findKeyring } from "../../builder/archive/sources.ts";
 import { projectRoot } from "../../builder/cli/command.ts";
-import { loadBase } from "../../builder/profile/base.ts";
 import { mmdebstrap } from "../../builder/tools/mmdebstrap.ts";
 import { run } from "../../builder/tools/run.ts";
+import { debianArchive } from "./debian-archive.ts";
 
 export interface DebSets {
 	/** Taken with the essential packages and everything they depend on. */
@@ -27,11 +26,9 @@ export async function debianDebs(sets: DebSets): Promise<string> {
 	await mkdir(dirname(folder), { recursive: true });
 	const work = await mkdtemp(join(dirname(folder), "debs-"));
 	try {
-		const base = await loadBase(projectRoot, "debian-13");
 		const request = {
-			...({ suite: base.suite, arch: "amd64", variant: "custom", include: [], target: "/dev/null" } as const),
-			sources: aptSources(base, "amd64", process.env.MIRROR || undefined),
-			keyring: await findKeyring(base, process.env.KEYRING || undefined),
+			...(await debianArchive()),
+			...({ variant: "custom", include: [], target: "/dev/null" } as const),
 			options: [`--customize-hook=${join(import.meta.dirname, "archive-debs.sh")}`],
 		};
 		const env = {

@@ -1,9 +1,8 @@
 import { mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { aptSources, findKeyring } from "../../builder/archive/sources.ts";
-import { loadBase } from "../../builder/profile/base.ts";
 import { mmdebstrap } from "../../builder/tools/mmdebstrap.ts";
 import { type RunResult, run } from "../../builder/tools/run.ts";
+import { debianArchive } from "./debian-archive.ts";
 import { projectRoot } from "./packs.ts";
 
 /**
@@ -23,18 +22,14 @@ export async function oras(args: readonly string[], cwd: string): Promise<RunRes
 
 async function orasRoot(): Promise<string> {
 	const cache = join(projectRoot, ".cache");
-	const base = await loadBase(projectRoot, "debian-13");
-	const root = join(cache, `oras-${base.suite}`);
+	const archive = await debianArchive();
+	const root = join(cache, `oras-${archive.suite}`);
 	if (await stat(root).catch(() => undefined)) return root;
 	await mkdir(cache, { recursive: true });
 	const work = await mkdtemp(join(cache, "oras-"));
 	try {
 		const target = join(work, "root");
-		// make exports its variables, the empty ones too.
-		const sources = aptSources(base, "amd64", process.env.MIRROR || undefined);
-		const keyring = await findKeyring(base, process.env.KEYRING || undefined);
-		const packages = { arch: "amd64", variant: "extract", include: ["oras"] } as const;
-		await mmdebstrap(run, { suite: base.suite, ...packages, sources, keyring, target }, 0);
+		await mmdebstrap(run, { ...archive, variant: "extract", include: ["oras"], target }, 0);
 		await rename(target, root);
 	} finally {
 		await rm(work, { recursive: true, force: true });
