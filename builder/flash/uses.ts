@@ -42,12 +42,7 @@ export class Uses {
 		};
 		for (const mount of await this.#mounts()) await add("mount", mount.point, await this.#devicesOf(mount));
 		for (const file of await this.#swaps()) {
-			const devices = await this.#behind(file);
-			await add(
-				"swap",
-				file,
-				devices.filter((one) => one !== undefined),
-			);
+			await add("swap", file, await this.#behind(file));
 		}
 		return found;
 	}
@@ -77,8 +72,10 @@ export class Uses {
 	}
 
 	/** What a loop device, or swap, reads and writes: a device, or a file somewhere. */
-	async #behind(path: string): Promise<(BlockDevice | undefined)[]> {
-		return path.startsWith("/dev/") ? [await this.#devices.byPath(path)] : this.#under(path);
+	async #behind(path: string): Promise<BlockDevice[]> {
+		if (!path.startsWith("/dev/")) return this.#under(path);
+		const device = await this.#devices.byPath(path);
+		return device === undefined ? [] : [device];
 	}
 
 	async #under(path: string): Promise<BlockDevice[]> {

@@ -4,7 +4,7 @@ import { stringify } from "yaml";
 import { z } from "zod";
 import { type Place, SlipwayError } from "../../bundle/errors.ts";
 import { type ArchiveResolve, archiveFile, debName, debVersion, signedReleases } from "../archive/answer.ts";
-import { API_VERSION } from "../profile/words.ts";
+import { API_VERSION, arch } from "../profile/words.ts";
 import { giveToCaller } from "../signing/caller.ts";
 import { displayPath, loadYaml } from "../yaml/load.ts";
 
@@ -18,7 +18,6 @@ const lockedSet = z.record(debName, lockedPackage);
 export type LockedSet = z.infer<typeof lockedSet>;
 
 const names = z.array(debName);
-const arch = z.enum(["amd64", "arm64"]);
 
 /** The workshop of a build for another architecture than its host's, which is `arch`. */
 const lockedWorkshop = z.strictObject({ arch, inRelease: signedReleases, asked: names, packages: lockedSet });

@@ -20,9 +20,7 @@ export interface Given {
 }
 
 /** Errors whose cause is the archive, or its keyring. */
-const OF_ARCHIVE = new Set<ErrorCode>([
-	...(["E_ARCHIVE_UNREACHABLE", "E_ARCHIVE_EXPIRED", "E_ARCHIVE_INDEX", "E_KEYRING"] as const),
-]);
+const OF_ARCHIVE = new Set<ErrorCode>(["E_ARCHIVE_UNREACHABLE", "E_ARCHIVE_EXPIRED", "E_ARCHIVE_INDEX", "E_KEYRING"]);
 
 /**
  * Does work that asks an archive, or this host. Its errors are told where a file says what they come from: packages that the archive does

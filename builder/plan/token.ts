@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { SlipwayError } from "../../bundle/errors.ts";
+import { RefusedToken } from "../tools/mmdebstrap.ts";
 import type { Checked } from "./prepare.ts";
 import { readSecret } from "./secrets.ts";
 
@@ -52,10 +53,8 @@ export async function askToken(
 			redirect: "error",
 			signal: AbortSignal.any([signal, AbortSignal.timeout(15_000)]),
 		});
-		if (status === 401 || status === 403) {
-			const next = "See that PRO_TOKEN_FILE= holds the token of a subscription that is valid.";
-			throw new SlipwayError("E_PRO_TOKEN", `Ubuntu Pro refused the token (${service}: ${status}).`, { next });
-		}
+		if (status === 401 || status === 403)
+			throw new RefusedToken(`Ubuntu Pro refused the token (${service}: ${status}).`);
 		return status === 200 ? undefined : unknown(`it answered ${status}`);
 	} catch (error) {
 		if (error instanceof SlipwayError || signal.aborted) throw error;

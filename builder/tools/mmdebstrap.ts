@@ -122,6 +122,15 @@ export class DamagedPackage extends SlipwayError {
 	}
 }
 
+/** Ubuntu Pro's own word on a token. */
+export class RefusedToken extends SlipwayError {
+	constructor(message: string) {
+		super("E_PRO_TOKEN", message, {
+			next: "See that PRO_TOKEN_FILE= holds the token of a subscription that is valid.",
+		});
+	}
+}
+
 /** Tells the user's errors from real failures by what apt said. */
 function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unknown {
 	if (!(error instanceof SlipwayError) || error.code !== "E_TOOL_FAILED") return error;
@@ -132,10 +141,7 @@ function explain(error: unknown, lines: readonly string[], o: Mmdebstrap): unkno
 			next: "Set KEYRING= to the archive's keyring, in a folder that everyone may read: apt checks signatures as a user of its own.",
 		});
 	const refused = first(/^Invalid token\b|^Attach denied/);
-	if (refused !== undefined) {
-		const next = "See that PRO_TOKEN_FILE= holds the token of a subscription that is valid.";
-		return new SlipwayError("E_PRO_TOKEN", `Ubuntu Pro refused the token: ${refused}`, { next });
-	}
+	if (refused !== undefined) return new RefusedToken(`Ubuntu Pro refused the token: ${refused}`);
 	const missing = lines.flatMap(
 		(line) =>
 			/Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate/.exec(line)?.slice(1) ?? [],
