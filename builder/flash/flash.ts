@@ -54,12 +54,12 @@ async function writeTo(context: CommandContext, o: FlashOptions, { iso, file, di
 	const checked = await steps.run("check", "Check the ISO with what lies beside it", () => checkRelease(iso, o.key));
 	say([...describeDisk(disk), `${basename(iso)}, ${formatBytes(file.size)}`, ...describeCheck(checked)]);
 	await confirm(disk, o, signal);
-	// Ctrl-C while the ISO was checked: nobody would look at it again before the disk's first bytes are cleared.
-	if (signal.aborted) throw untouched();
 	const raw = await openRawDisk(`/dev/${disk.name}`);
 	const started = performance.now();
 	try {
 		await checkSame(disk, raw.number);
+		// Ctrl-C before this, while the ISO was checked say, costs nothing; after it, the disk's first bytes are gone.
+		if (signal.aborted) throw untouched();
 		const source = { fd: file.fd, size: file.size, sha256: checked.sha256 };
 		const transfer = { source, target: raw, memory: raw.memory, signal, onProgress: steps.progress };
 		const pieces = await steps
@@ -183,13 +183,12 @@ function asSlipway(error: unknown): SlipwayError {
 
 /** Best effort: the ISO is written, whatever comes of this. udev looks at a disk that was written to, and keeps it busy for a moment. */
 async function rereadPartitions({ name }: Disk): Promise<boolean> {
-	for (let left = 5; left >= 0; left--) {
+	for (let left = 5; ; left--) {
 		const done = await run("blockdev", ["--rereadpt", `/dev/${name}`], { accept: [0, 1] }).catch(() => undefined);
 		if (done?.exitCode === 0) return true;
-		if (done?.stderr.includes("busy") !== true) return false;
+		if (left === 0 || done?.stderr.includes("busy") !== true) return false;
 		await sleep(400);
 	}
-	return false;
 }
 
 function say(lines: readonly string[]): void {
