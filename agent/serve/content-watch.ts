@@ -8,13 +8,14 @@ export class ContentWatch {
 	readonly #file: string;
 	readonly #onOther: () => void;
 	readonly #timer: NodeJS.Timeout;
-	#seen = "";
+	/** Undefined before the first note: until somebody has looked, nothing is other than what he saw. */
+	#seen: string | undefined;
 
-	/** `onOther` is called each time that a release is there which is another file than the one noted last. */
-	constructor(content: string, onOther: () => void) {
+	/** `onOther` is called at a look, every `everyMs`, that finds a release which is another file than the one noted last. */
+	constructor(content: string, onOther: () => void, everyMs = LOOK_MS) {
 		this.#file = join(content, "release.dsse.json");
 		this.#onOther = onOther;
-		this.#timer = setInterval(() => void this.#look(), LOOK_MS);
+		this.#timer = setInterval(() => void this.#look(), everyMs);
 		this.#timer.unref();
 	}
 
@@ -29,7 +30,7 @@ export class ContentWatch {
 
 	async #look(): Promise<void> {
 		const now = await this.#identity();
-		if (now !== "" && now !== this.#seen) this.#onOther();
+		if (now !== "" && this.#seen !== undefined && now !== this.#seen) this.#onOther();
 	}
 
 	async #identity(): Promise<string> {
