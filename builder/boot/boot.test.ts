@@ -1,17 +1,14 @@
 import { X509Certificate } from "node:crypto";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { pack } from "tar-stream";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { type Guest, qemuArgs } from "../tools/qemu.ts";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { run } from "../tools/run.ts";
 import { checkBox } from "./check.ts";
 import { findRelease } from "./find-release.ts";
-import { startGuest } from "./guest.ts";
-import { unpackImage } from "./image-root.ts";
 import { checkPulledMedium } from "./medium.ts";
 import { get, pin } from "./pinned.ts";
 import { clean, readSerial } from "./serial.ts";
@@ -102,6 +99,23 @@ test("ready is what /readyz says; a timeout and a failure name the serial log", 
 	expect(await wait("slipway: state=ready\n", { statusPort: null })).toMatchObject({ states: ["ready"] });
 });
 
+test("a box that gets an address shows another certificate, and its console tells it a moment later", async () => {
+	const line = (fingerprint: string) => `slipway: tls-sha256=${fingerprint}\r\nslipway: state=serving\r\n`;
+	const old = line("00".repeat(32));
+	const serialLog = join(dir, "renewed.log");
+	await writeFile(serialLog, old);
+	const renewed = wait(old, { serialLog, timeoutMs: 10_000 });
+	await sleep(700);
+	await appendFile(serialLog, line(sha256));
+	expect(await renewed).toMatchObject({ pinned: { port } });
+	// But not for ever.
+	vi.useFakeTimers({ toFake: ["Date"] });
+	onTestFinished(() => void vi.useRealTimers());
+	const strange = wait(old, { timeoutMs: 60_000 });
+	setTimeout(() => vi.setSystemTime(Date.now() + 30_000), 700);
+	await expect(strange).rejects.toMatchObject({ code: "E_BOOT_CHECK", message: expect.stringContaining(sha256) });
+});
+
 test("the console is read through what firmware and boot menus draw", async () => {
 	const file = join(dir, "drawn.log");
 	await writeFile(
@@ -125,74 +139,6 @@ test("the console is read through what firmware and boot menus draw", async () =
 		const root = String(line).split("root image ")[1];
 		expect(await readSerial(file)).toMatchObject({ secureBoot, root });
 	}
-});
-
-test("without KVM the processor lacks what emulation stalls on; paths with commas stay one value", () => {
-	const guest: Guest = {
-		...{
-			arch: "amd64",
-			firmware: "uefi",
-			media: "usb",
-			iso: "/a,b.iso",
-			memory: 2048,
-			accel: "tcg",
-			serialLog: "/s.log",
-		},
-		...{ forward: [[8080, 1234]], uefi: { code: "/c.fd", vars: "/v.fd" }, disk: "/d.img", qmp: "/q,q.sock" },
-	};
-	const args = qemuArgs(guest).join(" ");
-	expect(args).toContain("-accel tcg,thread=multi -cpu max,erms=off,fsrm=off");
-	expect(args).toContain("file.filename=/a,,b.iso -device qemu-xhci,id=usb -device usb-storage,id=stick,");
-	expect(args).toContain("hostfwd=tcp:127.0.0.1:1234-:8080");
-	expect(args).toContain("-qmp unix:/q,,q.sock,server");
-	expect(args).toContain("-machine q35,smm=on");
-	expect(qemuArgs({ ...guest, accel: "kvm", uefi: null, media: "cd" }).join(" ")).not.toMatch(/tcg|pflash|usb/);
-});
-
-test("the socket of a guest has a path that the kernel takes, however deep the scratch folder, and goes with the guest", async () => {
-	const socket = Promise.withResolvers<string>();
-	const guest = await startGuest({
-		...{ arch: "amd64", firmware: "bios", media: "usb", iso: "/a.iso", memory: 512, serialLog: "/s.log", disk: null },
-		...{ ownKey: false, ports: [], work: join(dir, "deep".repeat(40)), signal: new AbortController().signal },
-		run: async (program, args) => {
-			const path = /unix:([^,]+)/.exec(args.join(" "))?.[1];
-			if (path !== undefined) {
-				expect((await stat(dirname(path))).mode & 0o777).toBe(0o700);
-				socket.resolve(path);
-			}
-			return { stdout: program, stderr: "", exitCode: 0 };
-		},
-	});
-	const path = await socket.promise;
-	expect(Buffer.byteLength(path)).toBeLessThanOrEqual(107);
-	await guest.stop();
-	await expect(stat(dirname(path))).rejects.toMatchObject({ code: "ENOENT" });
-});
-
-test("an image whose paths lead out of its root is refused, and nothing is written there", async () => {
-	const folder = join(dir, "evil");
-	const victim = join(dir, "victim");
-	const layer = await tarOf([
-		{ name: "usr/link", linkname: dir, type: "symlink" },
-		{ name: "usr/link/victim", type: "file" },
-		{ name: "../victim", type: "file" },
-	]);
-	await run("mkdir", [folder]);
-	await writeFile(join(folder, "aa".repeat(32)), layer);
-	const config = {
-		mediaType: "application/vnd.oci.image.config.v1+json",
-		digest: `sha256:${"bb".repeat(32)}`,
-		size: 2,
-	};
-	const layers = [
-		{ mediaType: "application/vnd.oci.image.layer.v1.tar", digest: `sha256:${"aa".repeat(32)}`, size: layer.length },
-	];
-	const manifest = { schemaVersion: 2, mediaType: "application/vnd.oci.image.manifest.v1+json", config, layers };
-	await writeFile(join(folder, "manifest.json"), JSON.stringify(manifest));
-	await expect(unpackImage(folder, join(dir, "evil-work"), join(dir, "evil-root"))).rejects.toMatchObject({
-		code: "E_PACK",
-	});
-	await expect(readFile(victim)).rejects.toMatchObject({ code: "ENOENT" });
 });
 
 test("whatever goes wrong while a box is looked over is a failed check, not the end of the report", async () => {
@@ -226,8 +172,13 @@ test("whatever goes wrong while a box is looked over is a failed check, not the 
 	status = JSON.stringify({ stage: "ready", ...facts, fips: { required: false, active: false, proofs: [] } });
 	const known = await look(port);
 	expect(known.status).toMatchObject({ buildId: "b" });
+	expect(known.checks.find((one) => one.name === "stage")).toMatchObject({ ok: true });
 	expect(known.checks.find((one) => one.name === "build id")).toMatchObject({ ok: false });
 	expect(known.checks.at(-1)).toMatchObject({ name: "image", ok: false });
+	const conditions = [{ name: "boot", ok: false, code: "E_IO", cause: "The data partition cannot be mounted." }];
+	status = JSON.stringify({ ...known.status, stage: "degraded", conditions });
+	const detail = "degraded; E_IO The data partition cannot be mounted.";
+	expect((await look(port)).checks).toContainEqual({ name: "stage", ok: false, detail });
 });
 
 test("the stick is pulled out, the box has to say so, and it is put back; a box with a store is asked while it is out", async () => {
@@ -278,12 +229,3 @@ test("no ISO of a profile is told with the command that builds one", async () =>
 		next: expect.stringContaining("make iso PROFILE=vertex"),
 	});
 });
-
-async function tarOf(entries: { name: string; type: "file" | "symlink"; linkname?: string }[]): Promise<Buffer> {
-	const tar = pack();
-	for (const entry of entries) tar.entry(entry, entry.type === "file" ? "x" : "");
-	tar.finalize();
-	const chunks: Buffer[] = [];
-	for await (const chunk of tar as AsyncIterable<Buffer>) chunks.push(chunk);
-	return Buffer.concat(chunks);
-}

@@ -39,7 +39,7 @@ export async function checkBox(o: CheckRequest): Promise<{ status: BoxStatus | n
 	let status: BoxStatus | null = null;
 	const said = await attempt("status", async () => {
 		status = await readStatus(o.status);
-		return [...identityChecks(o.manifest, status), ...fipsChecks(o.manifest, status)];
+		return [stageCheck(status), ...identityChecks(o.manifest, status), ...fipsChecks(o.manifest, status)];
 	});
 	return { status, checks: [...said, ...(await attempt("image", () => checkImage(o)))] };
 }
@@ -63,6 +63,12 @@ export async function readStatus(at: Pinned): Promise<BoxStatus> {
 	if (parsed.success) return parsed.data;
 	const { path, message } = parsed.error.issues[0]!;
 	throw new SlipwayError("E_BOOT_CHECK", `/v1/status does not fit its form: ${path.join(".")}: ${message}.`);
+}
+
+/** A box that is ready may be degraded: it serves, and something is wrong with it. */
+function stageCheck({ stage, conditions }: BoxStatus): Check {
+	const faults = conditions.filter(({ ok }) => !ok).map(({ code, cause }) => `${code} ${cause}`);
+	return check("stage", stage === "ready", [stage, ...faults].join("; "));
 }
 
 /** The box is the one that was built, and says about its keys what is true. */

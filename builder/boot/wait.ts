@@ -3,6 +3,9 @@ import { SlipwayError } from "../../bundle/errors.ts";
 import { get, type Pinned, pin } from "./pinned.ts";
 import { readSerial } from "./serial.ts";
 
+/** For so long a box may show a certificate that its console has not told. */
+const STRANGE_MS = 10_000;
+
 export interface WaitOptions {
 	readonly serialLog: string;
 	/** Port of this host that leads to the status endpoint; null when the appliance shows it to itself alone. */
@@ -27,7 +30,7 @@ export async function waitReady(o: WaitOptions): Promise<Pinned | undefined> {
 		() => (alive = false),
 	);
 	let state: string | undefined;
-	let pinned: Pinned | undefined;
+	const box = new LatestBox();
 	for (;;) {
 		if (o.signal.aborted) throw new SlipwayError("E_INTERRUPTED", "Interrupted.");
 		const seen = await readSerial(o.serialLog);
@@ -37,7 +40,7 @@ export async function waitReady(o: WaitOptions): Promise<Pinned | undefined> {
 		if (o.statusPort === null) {
 			if (state === "ready" || state === "degraded") return undefined;
 		} else if (seen.tlsSha256 !== undefined) {
-			pinned ??= await pin(o.statusPort, seen.tlsSha256);
+			const pinned = await box.at(o.statusPort, seen.tlsSha256);
 			if (pinned !== undefined && (await get(pinned, "/readyz"))?.status === 200) return pinned;
 		}
 		if (!alive)
@@ -50,6 +53,25 @@ export async function waitReady(o: WaitOptions): Promise<Pinned | undefined> {
 			);
 		}
 		await sleep(500, undefined, { signal: o.signal }).catch(() => undefined);
+	}
+}
+
+/** An appliance that gets an address makes itself another certificate, and its console tells of it a moment later. */
+class LatestBox {
+	#told: string | undefined;
+	#pinned: Pinned | undefined;
+	#strangeSince: number | undefined;
+
+	/** The box that shows the certificate told last. Errors: E_BOOT_CHECK when it goes on showing another. */
+	async at(port: number, sha256: string): Promise<Pinned | undefined> {
+		if (sha256 !== this.#told) [this.#told, this.#pinned, this.#strangeSince] = [sha256, undefined, undefined];
+		try {
+			this.#pinned ??= await pin(port, sha256);
+		} catch (error) {
+			this.#strangeSince ??= Date.now();
+			if (Date.now() - this.#strangeSince > STRANGE_MS) throw error;
+		}
+		return this.#pinned;
 	}
 }
 
