@@ -11,6 +11,7 @@ import type { Base, Profile } from "../profile/schema.ts";
 import { emulatorOf } from "../tools/emulator.ts";
 import { type Mmdebstrap, mmdebstrap } from "../tools/mmdebstrap.ts";
 import { readFromTar } from "../tools/tar.ts";
+import { unsynced } from "../tools/unsynced.ts";
 import { openWorkshop } from "../tools/workshop.ts";
 import { codeOf } from "./code.ts";
 import { proHook, proHookEnv } from "./pro-hook.ts";
@@ -83,7 +84,7 @@ export const bootstrap: Stage<Options> = {
 			const binds = [out, ...hooks, asked.keyring, emulatorOf(o.arch), ...mirrorFolders(o.sources)];
 			const options = { env: { ...env, TMPDIR: "/var/tmp" }, onLine };
 			await mmdebstrap(workshop.run(binds), asked, o.epoch, options);
-		} else await mmdebstrap(run, asked, o.epoch, { env: { ...env, TMPDIR: work }, onLine });
+		} else await mmdebstrap(await unsynced(run, join(work, "unsynced")), asked, o.epoch, { env, onLine });
 		const installed = installedPackages(await readFromTar(run, tar, "./var/lib/dpkg/status", work));
 		// With a token, packages of the restricted archive replace resolved ones, which no public archive could foretell.
 		if (o.pro === null) checkInstalled(installed, build.resolve.packages);

@@ -6,6 +6,7 @@ import { aptSources, findKeyring } from "../archive/sources.ts";
 import type { Stage } from "../plan/stage.ts";
 import { type Mmdebstrap, mmdebstrap } from "../tools/mmdebstrap.ts";
 import { readFromTar } from "../tools/tar.ts";
+import { unsynced } from "../tools/unsynced.ts";
 import { codeOf } from "./code.ts";
 
 const options = z.strictObject({
@@ -47,8 +48,8 @@ export const workshop: Stage<Options> = {
 	space: () => 800_000_000,
 	async run({ build, options: o, out, work, run }) {
 		const tar = join(out, "root.tar");
-		const env = { ...pinEnv(o.pins), TMPDIR: work };
-		await mmdebstrap(run, workshopRequest(o, await findKeyring(build.base, build.keyring), tar), o.epoch, { env });
+		const asked = workshopRequest(o, await findKeyring(build.base, build.keyring), tar);
+		await mmdebstrap(await unsynced(run, join(work, "unsynced")), asked, o.epoch, { env: pinEnv(o.pins) });
 		const installed = installedPackages(await readFromTar(run, tar, "./var/lib/dpkg/status", work));
 		checkInstalled(installed, build.workshop?.packages ?? {});
 	},
