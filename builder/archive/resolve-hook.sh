@@ -10,9 +10,11 @@ cd "$SLIPWAY_OUT"
 for asked in *.asked; do
 	apt-get --simulate --yes install $(cat "$asked") >"${asked%.asked}.install"
 done
-for package in $SLIPWAY_BOOT_PACKAGES; do
-	apt-cache policy "$package" | sed -n "s/^  Candidate: /$package /p"
-done >boot.txt
+# Without a name it would tell of the archives.
+: >boot.txt
+# shellcheck disable=SC2086
+[ -z "$SLIPWAY_BOOT_PACKAGES" ] || apt-cache policy $SLIPWAY_BOOT_PACKAGES |
+	awk '/^[^ ]/ { sub(/:$/, ""); name = $0 } /^  Candidate: / { print name, $2 }' >boot.txt
 # shellcheck disable=SC2046
 apt-cache show $({
 	sed -n 's/^Inst \([^ ]*\) \(\[[^]]*\] \)\{0,1\}(\([^ ]*\) .*/\1=\3/p' ./*.install

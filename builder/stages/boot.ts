@@ -140,7 +140,7 @@ export function checkMemory(memoryMiB: number, imageBytes: number): void {
 
 async function unpackPackages(run: Run, folder: string, into: string): Promise<void> {
 	await mkdir(into, { recursive: true });
-	for (const deb of (await readdir(folder)).sort()) await run("dpkg-deb", ["-x", join(folder, deb), into]);
+	await Promise.all((await readdir(folder)).map((deb) => run("dpkg-deb", ["-x", join(folder, deb), into])));
 }
 
 /** The EFI system partition. Its files are firmware's to find, and its serial number the root image's. */

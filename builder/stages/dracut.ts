@@ -1,9 +1,10 @@
-import { copyFile } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { chroot } from "../tools/chroot.ts";
 import { emulatorOf } from "../tools/emulator.ts";
 import type { Arch } from "../tools/host-arch.ts";
+import { readInitrd } from "../tools/initrd.ts";
 import { ZSTD_LEVEL } from "../tools/mksquashfs.ts";
 import type { Run } from "../tools/run.ts";
 import { unpackOwnTar } from "../tools/tar.ts";
@@ -68,12 +69,22 @@ export async function dracut(at: DracutRoot, o: DracutOptions, version: string):
 		if (isDracutFault(line)) faults.push(line);
 	};
 	await at.run("dracut", dracutArgs(o, version), { env: dracutEnv(o), onLine });
-	const { stdout } = await at.run("lsinitrd", [`${o.foreign === null ? "" : TARGET}${IMAGE}`]);
-	const programs = { "dmsquash-live": "dmsquash-live-root", "slipway-root": "slipway-root" };
-	const wanted = Object.entries(programs).flatMap(([module, name]) => (o.modules.includes(module) ? [name] : []));
-	const missing = wanted.filter((name) => !new RegExp(`/${name}(\\.sh)?$`, "m").test(stdout));
-	faults.push(...missing.map((name) => `no ${name} in it`));
+	faults.push(...(await initrdFaults(at.image, o.modules)));
 	if (faults.length > 0) throw new SlipwayError("E_TOOL_FAILED", `dracut left something out:\n${faults.join("\n")}`);
+}
+
+/** What the modules are asked for. */
+const PROGRAMS: Readonly<Record<string, string>> = {
+	"dmsquash-live": "dmsquash-live-root",
+	"slipway-root": "slipway-root",
+};
+
+/** Looked for in the initrd itself: without a module, or without the zstd program, dracut says so in one line among many. */
+async function initrdFaults(file: string, modules: readonly string[]): Promise<string[]> {
+	const { packing, main = [] } = readInitrd(await readFile(file));
+	const found = new Set(main.map(({ path }) => basename(path, ".sh")));
+	const missing = modules.flatMap((module) => PROGRAMS[module] ?? []).filter((name) => !found.has(name));
+	return [...missing.map((name) => `no ${name} in it`), ...(packing === "zstd" ? [] : ["it is not packed with zstd"])];
 }
 
 /** A line in which dracut tells of an error that its exit code does not. */
