@@ -59,9 +59,9 @@ export async function planBuild(build: Build, stages: readonly Stage[]): Promise
 /** The stages that a build has, in order, reading those alone. Pure. */
 export function stagesOf(build: Pick<Build, "profile" | "hostArch">, stages: readonly Stage[]): Stage[] {
 	const left = stages.filter((stage) => stage.applies?.(build) === false).map((stage) => stage.name);
-	return stages
-		.filter(({ name }) => !left.includes(name))
-		.map((stage) => ({ ...stage, inputs: stage.inputs.filter((name) => !left.includes(name)) }));
+	const inputsOf = ({ inputs, reads }: Stage) =>
+		reads?.(build) === false ? [] : inputs.filter((name) => !left.includes(name));
+	return stages.filter(({ name }) => !left.includes(name)).map((stage) => ({ ...stage, inputs: inputsOf(stage) }));
 }
 
 async function keyOf(

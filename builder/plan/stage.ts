@@ -32,6 +32,8 @@ export interface Stage<O = unknown> {
 	applies?(build: Pick<Build, "profile" | "hostArch">): boolean;
 	/** Earlier stages whose output `run` reads; one that the build does not have is left out. */
 	readonly inputs: readonly StageName[];
+	/** Whether a build's stage reads its `inputs`; default: every build's. One that does not is made beside them. Pure. */
+	reads?(build: Pick<Build, "profile">): boolean;
 	/** Derives the options from a resolved build. Pure. */
 	plan(build: Build): O;
 	/** Files and folders of the project whose bytes belong to the id: the stage's own code, overlays, the agent's source. Absolute paths. */

@@ -33,6 +33,8 @@ export const agent: Stage<Options> = {
 	summary: "Bundle the agent, with its configuration and trust store",
 	options,
 	inputs: ["bootstrap"],
+	// Only to record the version of the FIPS provider that was installed.
+	reads: ({ profile }) => profile.fips,
 	plan: (build) => ({
 		config: configOf(build),
 		trust: build.trust.file,
@@ -53,7 +55,7 @@ export const agent: Stage<Options> = {
 	],
 	space: () => 200_000_000,
 	async run({ build, options: o, inputs, out, work }) {
-		const config = await recordProvider(o.config, join(inputs.bootstrap!, "packages.json"));
+		const config = await recordProvider(o.config, inputs.bootstrap);
 		const script = join(work, "agent.mjs");
 		await bundleAgent(join(build.root, "agent/cli.ts"), script);
 		const node = nodeProgram(build.root, build.profile.arch, build.hostArch);
@@ -149,9 +151,9 @@ function configOf({ profile, base, version }: Build): Options["config"] {
 }
 
 /** The first proof of FIPS mode: which provider was really installed. Errors: E_ARCHIVE_CHANGED when none was. */
-async function recordProvider(config: Options["config"], packagesFile: string): Promise<Options["config"]> {
+async function recordProvider(config: Options["config"], bootstrap: string | undefined): Promise<Options["config"]> {
 	if (config.fipsModule === null) return config;
-	const packages = JSON.parse(await readFile(packagesFile, "utf8")) as Record<string, string>;
+	const packages = JSON.parse(await readFile(join(bootstrap!, "packages.json"), "utf8")) as Record<string, string>;
 	const { provider } = config.fipsModule;
 	checkPresent(packages, [provider]);
 	return { ...config, fipsModule: { ...config.fipsModule, version: packages[provider]! } };

@@ -34,6 +34,10 @@ const options = z.strictObject({
 type Options = z.infer<typeof options>;
 
 const EFI_NAMES = { amd64: ["BOOTX64.EFI", "grubx64.efi"], arm64: ["BOOTAA64.EFI", "grubaa64.efi"] } as const;
+/** Of a root in which one program is run that needs libraries, and nothing else. */
+const NO_LIBRARIES = ["boot", "var", "usr/sbin", "usr/share", "usr/libexec"].concat(
+	["dracut", "firmware", "modules", "systemd", "udev"].map((name) => `usr/lib/${name}`),
+);
 /** Known when the stage runs; the plan has noughts in its place. */
 const UNKNOWN: RootImage = {
 	rootId: "0".repeat(64),
@@ -82,13 +86,7 @@ export const boot: Stage<Options> = {
 		await makeEsp(run, espFiles, { rootId, epoch: o.epoch }, join(out, "esp.img"));
 		if (o.bios) {
 			const root = join(work, "root");
-			// One program is run in it.
-			await unpackOwnTar(run, join(inputs.bootstrap!, "root.tar"), root, [
-				"boot",
-				"usr/lib/modules",
-				"usr/share",
-				"var",
-			]);
+			await unpackOwnTar(run, join(inputs.bootstrap!, "root.tar"), root, NO_LIBRARIES);
 			await makeBios(run, root, packages, rootId, out);
 		}
 	},
