@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { rm, stat } from "node:fs/promises";
+import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type CachingProxy, openCachingProxy } from "../support/caching-proxy.ts";
 import { copyProject } from "../support/project-copy.ts";
@@ -59,8 +59,10 @@ type Built = Measured & { readonly iso: string };
 
 /** Builds a profile in a copy of the project, which is made if it is not there, with nothing at hand but what the proxy keeps. */
 export async function ourBuild(root: string, copy: string, proxy: string, profile = "minimal-amd64"): Promise<Built> {
-	for (const made of [".cache", "dist"]) await rm(join(copy, made), { recursive: true, force: true });
-	// Its development key stays, for the same ISO.
+	// An ECDSA signature is random: the first one made is the one for good, as the development key is.
+	const kept = await readdir(join(copy, ".cache")).catch(() => []);
+	const made = ["dist", ...kept.filter((name) => name !== "signatures").map((name) => join(".cache", name))];
+	for (const path of made) await rm(join(copy, path), { recursive: true, force: true });
 	if (!existsSync(copy)) await copyProject(root, copy);
 	await measure("sync", []);
 	const args = [`APT_PROXY=${proxy}`, join(copy, "slipway"), "build", profile, "--base", "debian-13", "--json"];
