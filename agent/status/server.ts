@@ -1,8 +1,8 @@
 import type { FastifyInstance } from "fastify";
+import type { Registry } from "prom-client";
 import { type AppOptions, createApp } from "../http/app.ts";
 import type { Certificate } from "../tls/certificate.ts";
 import { isReady, verbose } from "./health.ts";
-import { metrics } from "./metrics.ts";
 import { PAGE_CSP, page } from "./page.ts";
 import { problem, problems } from "./problem.ts";
 import type { State } from "./state.ts";
@@ -42,8 +42,11 @@ export function createStatus(
 			.type("text/plain")
 			.send(body);
 	});
-	const registry = metrics(state);
-	app.get("/metrics", async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()));
+	let registry: Registry | undefined;
+	app.get("/metrics", async (_request, reply) => {
+		registry ??= (await import("./metrics.ts")).metrics(state); // not before somebody asks: a start is quicker without
+		return reply.type(registry.contentType).send(await registry.metrics());
+	});
 	app.get("/v1/certificate", async (request, reply) => {
 		const pem = certificate()?.cert;
 		if (pem === undefined) return problem(request, reply, 404, "This endpoint does not use TLS.");

@@ -1,5 +1,5 @@
 import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { build as bundleScript, type Plugin } from "esbuild";
 import { z } from "zod";
 import { applianceConfig, trustFile } from "../../bundle/appliance.ts";
@@ -27,7 +27,7 @@ const options = z.strictObject({
 });
 type Options = z.infer<typeof options>;
 
-/** The pinned Node.js, the agent as one script, its configuration and its trust store. */
+/** The pinned Node.js, the agent's script, its configuration and its trust store. */
 export const agent: Stage<Options> = {
 	name: "agent",
 	summary: "Bundle the agent, with its configuration and trust store",
@@ -56,8 +56,7 @@ export const agent: Stage<Options> = {
 	space: () => 200_000_000,
 	async run({ build, options: o, inputs, out, work }) {
 		const config = await recordProvider(o.config, inputs.bootstrap);
-		const script = join(work, "agent.mjs");
-		await bundleAgent(join(build.root, "agent/cli.ts"), script);
+		const scripts = await bundleAgent(join(build.root, "agent/cli.ts"), work);
 		const node = nodeProgram(build.root, build.profile.arch, build.hostArch);
 		const tree = new FileTree();
 		const program = async (file: string, mode: number) => {
@@ -67,7 +66,7 @@ export const agent: Stage<Options> = {
 			return { type: "file", mode, uid: 0, gid: 0, content: { file, size } } as const;
 		};
 		tree.set("usr/lib/slipway/node", await program(node, 0o755));
-		tree.set("usr/lib/slipway/agent.mjs", await program(script, 0o644));
+		for (const name of scripts) tree.set(`usr/lib/slipway/${name}`, await program(join(work, name), 0o644));
 		tree.set("etc/slipway/appliance.json", textFile(json(config)));
 		tree.set("etc/slipway/trust/trust.json", textFile(json(o.trust)));
 		for (const [name, pem] of Object.entries(o.pems)) tree.set(`etc/slipway/trust/${name}`, textFile(pem));
@@ -101,12 +100,28 @@ const httpByRequire: Plugin = {
 	},
 };
 
-/** One script without a trace of the build host: same sources, same bytes. */
-export async function bundleAgent(entry: string, outfile: string): Promise<void> {
-	await bundleScript({
-		entryPoints: [entry],
-		outfile,
+/** Nobody chooses another language, and all of them would be read at each start. */
+const onlyEnglish: Plugin = {
+	name: "only-english",
+	setup: ({ onLoad }) =>
+		onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, ({ path }) => ({
+			contents: 'export { default as en } from "./en.js";',
+			resolveDir: dirname(path),
+		})),
+};
+
+/**
+ * `agent.mjs`, and beside it what it reads later or never, such as a YAML parser; the names of all. No trace of the build host: same
+ * sources, same bytes.
+ */
+export async function bundleAgent(entry: string, folder: string): Promise<string[]> {
+	const { metafile } = await bundleScript({
+		entryPoints: [{ in: entry, out: "agent" }],
+		outdir: folder,
 		bundle: true,
+		splitting: true,
+		chunkNames: "agent-[name]-[hash]",
+		outExtension: { ".js": ".mjs" },
 		platform: "node",
 		target: "node24",
 		format: "esm",
@@ -116,10 +131,12 @@ export async function bundleAgent(entry: string, outfile: string): Promise<void>
 		// Shorter to read at each start; names stay as they are, for stack traces.
 		minifyWhitespace: true,
 		minifySyntax: true,
-		plugins: [httpByRequire],
+		plugins: [httpByRequire, onlyEnglish],
 		absWorkingDir: join(entry, "../.."),
 		logLevel: "silent",
+		metafile: true,
 	});
+	return Object.keys(metafile.outputs).map((path) => basename(path));
 }
 
 function configOf({ profile, base, version }: Build): Options["config"] {

@@ -143,14 +143,20 @@ test.each([
 	expect(isDracutFault(line)).toBe(fault);
 });
 
-test("the agent becomes one script that starts, with the same bytes from any folder", async () => {
-	const dir = await scratch();
-	await bundleAgent(join(ROOT, "agent/cli.ts"), join(dir, "a/agent.mjs"));
-	await bundleAgent(join(ROOT, "agent/cli.ts"), join(dir, "b/agent.mjs"));
-	const script = await readFile(join(dir, "a/agent.mjs"), "utf8");
-	expect(script).toBe(await readFile(join(dir, "b/agent.mjs"), "utf8"));
-	expect(script).not.toContain(ROOT);
-	const { stdout } = await run(process.execPath, [join(dir, "a/agent.mjs"), "--help"], { cwd: dir });
+test("the agent's script starts, with the same bytes from any folder, and leaves to others what few starts need", async () => {
+	const [dir, other] = [await scratch(), await scratch()];
+	const names = await bundleAgent(join(ROOT, "agent/cli.ts"), dir);
+	expect(await bundleAgent(join(ROOT, "agent/cli.ts"), other)).toEqual(names);
+	for (const name of names) {
+		const script = await readFile(join(dir, name), "utf8");
+		expect(script).toBe(await readFile(join(other, name), "utf8"));
+		expect(script).not.toContain(ROOT);
+	}
+	expect((await readdir(dir)).sort()).toEqual([...names].sort());
+	const main = await readFile(join(dir, "agent.mjs"), "utf8");
+	for (const later of ["node_modules/yaml/", "node_modules/systeminformation/", "node_modules/prom-client/"])
+		expect(main).not.toContain(later);
+	const { stdout } = await run(process.execPath, [join(dir, "agent.mjs"), "--help"], { cwd: dir });
 	expect(stdout).toContain("slipway agent --config FILE");
 });
 

@@ -39,7 +39,7 @@ export class BoxAgent {
 		await mkdir(dir, { recursive: true });
 		const unit = await readFile(join(root, UNIT), "utf8");
 		const agent = new BoxAgent(environmentOf(unit), dir, await mkdtemp("/dev/shm/slipway-bench-"));
-		await bundleAgent(join(root, "agent/cli.ts"), agent.#script);
+		await bundleAgent(join(root, "agent/cli.ts"), dir);
 		await measure(process.execPath, [agent.#script, "--probe", join(agent.#run, "hardware.json")]);
 		const paths = { content: content.content, trust: content.publicKey, store: agent.store };
 		const run = { run: agent.#run, boot: agent.#run };
