@@ -5,6 +5,7 @@ import { SlipwayError } from "../../bundle/errors.ts";
 import { checkInstalled, checkPresent, installedPackages } from "../archive/dpkg.ts";
 import { proPackages } from "../archive/packages.ts";
 import { pinEnv, pinLines, pinOptions, pinsHook } from "../archive/pins.ts";
+import { proHook, proHookEnv } from "../archive/pro-hook.ts";
 import { aptSources, findKeyring } from "../archive/sources.ts";
 import type { Stage } from "../plan/stage.ts";
 import type { Base, Profile } from "../profile/schema.ts";
@@ -14,7 +15,6 @@ import { readFromTar } from "../tools/tar.ts";
 import { unsynced } from "../tools/unsynced.ts";
 import { openWorkshop } from "../tools/workshop.ts";
 import { codeOf } from "./code.ts";
-import { proHook, proHookEnv } from "./pro-hook.ts";
 
 const options = z.strictObject({
 	suite: z.string(),
@@ -84,7 +84,7 @@ export const bootstrap: Stage<Options> = {
 			const binds = [out, ...hooks, asked.keyring, emulatorOf(o.arch), ...mirrorFolders(o.sources)];
 			const options = { env: { ...env, TMPDIR: "/var/tmp" }, onLine };
 			await mmdebstrap(workshop.run(binds), asked, o.epoch, options);
-		} else await mmdebstrap(await unsynced(run, join(work, "unsynced")), asked, o.epoch, { env, onLine });
+		} else await mmdebstrap(unsynced(run, join(work, "unsynced")), asked, o.epoch, { env, onLine });
 		const installed = installedPackages(await readFromTar(run, tar, "./var/lib/dpkg/status", work));
 		// With a token, packages of the restricted archive replace resolved ones, which no public archive could foretell.
 		if (o.pro === null) checkInstalled(installed, build.resolve.packages);

@@ -49,7 +49,7 @@ export const workshop: Stage<Options> = {
 	async run({ build, options: o, out, work, run }) {
 		const tar = join(out, "root.tar");
 		const asked = workshopRequest(o, await findKeyring(build.base, build.keyring), tar);
-		await mmdebstrap(await unsynced(run, join(work, "unsynced")), asked, o.epoch, { env: pinEnv(o.pins) });
+		await mmdebstrap(unsynced(run, join(work, "unsynced")), asked, o.epoch, { env: pinEnv(o.pins) });
 		const installed = installedPackages(await readFromTar(run, tar, "./var/lib/dpkg/status", work));
 		checkInstalled(installed, build.workshop?.packages ?? {});
 	},

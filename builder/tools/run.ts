@@ -21,6 +21,8 @@ export interface RunOptions {
 	readonly accept?: readonly number[];
 	/** Called with each line of standard error and output, for progress. */
 	readonly onLine?: (line: string) => void;
+	/** The program that `file` is only there to start: it is the one that messages and traces tell of. */
+	readonly starts?: string;
 	/** Strings that must appear in no log and no message. */
 	readonly secrets?: readonly string[];
 }
@@ -47,7 +49,7 @@ const MAX_TRACED = 400;
 export function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
 	const command = commandLine(file, args, hider(options));
 	const shown = command.length > MAX_TRACED ? `${command.slice(0, MAX_TRACED)} …` : command;
-	return span({ track: "programs", name: basename(file), args: { command: shown } }, () =>
+	return span({ track: "programs", name: basename(options.starts ?? file), args: { command: shown } }, () =>
 		runProgram(file, args, options),
 	);
 }
@@ -88,18 +90,21 @@ async function runProgram(file: string, args: readonly string[], options: RunOpt
 	await output?.close();
 	await reader;
 	await logged;
-	if (group?.stopped === "abort") throw new SlipwayError("E_INTERRUPTED", `${file} was stopped.`);
-	if (result.code === "ENOENT")
-		throw new SlipwayError("E_TOOL_MISSING", `The program ${file} is not installed.`, { cause: result });
+	if (group?.stopped === "abort") throw new SlipwayError("E_INTERRUPTED", `${options.starts ?? file} was stopped.`);
+	const name = options.starts ?? file;
+	const missing = (what: string) =>
+		new SlipwayError("E_TOOL_MISSING", `The program ${what} is not installed.`, { cause: result });
+	if (result.code === "ENOENT") throw missing(file);
 	const exitCode = result.exitCode ?? 255;
 	if (!(options.accept ?? [0]).includes(exitCode)) {
 		const tail = hide(String(result.all ?? ""))
 			.split("\n")
 			.slice(-TAIL_LINES)
 			.join("\n");
+		if (exitCode === 127 && tail.endsWith(`exec: ${name}: not found`)) throw missing(name);
 		if (/No space left on device/.test(tail)) throw new SlipwayError("E_NO_SPACE", `The disk became full:\n${tail}`);
 		const how = group?.stopped === "timeout" ? "took too long" : `failed (${result.signal ?? `exit code ${exitCode}`})`;
-		throw new SlipwayError("E_TOOL_FAILED", `${file} ${how}:\n${tail}`);
+		throw new SlipwayError("E_TOOL_FAILED", `${name} ${how}:\n${tail}`);
 	}
 	return { stdout: String(result.stdout ?? ""), stderr: String(result.stderr ?? ""), exitCode };
 }

@@ -3,15 +3,15 @@ import { join } from "node:path";
 import type { Run } from "./run.ts";
 
 /**
- * Programs run with a scratch folder (TMPDIR) in which nothing is flushed to the disk, for installations that are thrown away when
- * they do not end well; where the kernel has no such mount, in a common one, and the log says so. `work` is an empty folder to delete
- * afterwards. Needs root.
+ * Runs one program with a scratch folder (TMPDIR) in which nothing is flushed to the disk, for an installation that is thrown away
+ * when it does not end well; where the kernel has no such mount, in a common folder, and the log says so. `work` must not exist, and
+ * is deleted by the caller. Needs root. Errors: those of run().
  */
-export async function unsynced(run: Run, work: string): Promise<Run> {
-	const root = join(work, "root");
-	await mkdir(work, { recursive: true });
+export function unsynced(run: Run, work: string): Run {
 	const script = join(import.meta.dirname, "unsynced.sh");
-	const wrap = ["--mount", "--propagation=private", "--", script, root];
-	return (file, args, options) =>
-		run("unshare", [...wrap, file, ...args], { ...options, env: { ...options?.env, TMPDIR: root } });
+	return async (file, args, options) => {
+		await mkdir(work);
+		const argv = ["--mount", "--propagation=private", "--", script, work, file, ...args];
+		return run("unshare", argv, { ...options, starts: file, env: { ...options?.env, TMPDIR: join(work, "root") } });
+	};
 }

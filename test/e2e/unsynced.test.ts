@@ -1,29 +1,36 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { projectRoot } from "../../builder/cli/command.ts";
 import { run } from "../../builder/tools/run.ts";
 import { unsynced } from "../../builder/tools/unsynced.ts";
 import { tempDir } from "../support/temp.ts";
 
-const SAY = ["-c", 'findmnt -no FSTYPE,OPTIONS -T "$TMPDIR"; echo kept >"$TMPDIR/file"'];
+const SAY = 'findmnt -no FSTYPE,OPTIONS -T "$TMPDIR"; echo kept >"$TMPDIR/file"';
 
 test("a program's scratch folder is flushed to no disk, and its mount is nobody else's", async () => {
-	const work = join(await tempDir(), "a,b:c");
-	const scratch = await unsynced(run, work);
-	const { stdout } = await scratch("sh", SAY);
+	const dir = await tempDir();
+	const work = join(dir, "a,b:c");
+	const { stdout } = await unsynced(run, work)("sh", ["-c", SAY]);
 	expect(stdout).toMatch(/^overlay .*\bvolatile\b/);
 	expect(await readFile(join(work, "upper/file"), "utf8")).toBe("kept\n");
 	expect((await run("findmnt", ["-n", join(work, "root")], { accept: [1] })).stdout).toBe("");
-	await expect(scratch("false", [])).rejects.toMatchObject({ code: "E_TOOL_FAILED" });
+	// A failure tells of the program, and not of what it was started by.
+	await expect(unsynced(run, join(dir, "b"))("false", [])).rejects.toMatchObject({
+		...{ code: "E_TOOL_FAILED", message: expect.stringMatching(/^false failed/) },
+	});
+	await expect(unsynced(run, join(dir, "c"))("slipway-nobody", [])).rejects.toMatchObject({
+		...{ code: "E_TOOL_MISSING", message: "The program slipway-nobody is not installed." },
+	});
 });
 
 test("where the kernel has no such mount, the program runs in a common folder, and that is told", async () => {
-	const dir = await tempDir();
-	const outer = await unsynced(run, join(dir, "outer"));
-	// An overlay cannot lie on another one's upper folder as seen through it.
-	const inner = await unsynced(outer, join(dir, "outer/root/inner"));
-	const { stdout, stderr } = await inner("sh", SAY);
+	const outer = join(await tempDir(), "outer");
+	// An overlay's own files are not to be another one's.
+	const script = join(projectRoot, "builder/tools/unsynced.sh");
+	const inside = 'inner=$TMPDIR/inner; mkdir "$inner"; TMPDIR=$inner/root exec "$1" "$inner" sh -c "$2"';
+	const { stderr } = await unsynced(run, outer)("sh", ["-c", inside, "sh", script, SAY]);
 	expect(stderr).toContain("Here the disk is flushed all the while");
-	expect(stdout).toMatch(/^overlay /); // the outer one's, as its TMPDIR is
-	expect(await readFile(join(dir, "outer/upper/file"), "utf8")).toBe("kept\n");
+	expect(await readFile(join(outer, "upper/inner/root/file"), "utf8")).toBe("kept\n");
+	expect(await readFile(join(outer, "upper/inner/upper/file"), "utf8").catch(({ code }) => code)).toBe("ENOENT");
 });
