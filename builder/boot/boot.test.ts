@@ -1,11 +1,10 @@
-import { X509Certificate } from "node:crypto";
-import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
+import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import type { Server } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
+import { selfSigned, tlsBox } from "../../test/support/tls-box.ts";
 import { run } from "../tools/run.ts";
 import { checkBox } from "./check.ts";
 import { findRelease } from "./find-release.ts";
@@ -23,26 +22,10 @@ let status = "x";
 
 beforeAll(async () => {
 	dir = await mkdtemp(join(tmpdir(), "slipway-boot-test-"));
-	const subject = [
-		"-subj",
-		"/CN=box",
-		"-days",
-		"2",
-		"-nodes",
-		"-keyout",
-		join(dir, "key.pem"),
-		"-out",
-		join(dir, "cert.pem"),
-	];
-	await run("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", ...subject]);
-	const cert = await readFile(join(dir, "cert.pem"), "utf8");
-	sha256 = new X509Certificate(cert).fingerprint256.replaceAll(":", "").toLowerCase();
-	server = createServer({ key: await readFile(join(dir, "key.pem")), cert }, (request, response) => {
+	({ server, port, sha256 } = await tlsBox(dir, (request, response) => {
 		const body = request.url === "/v1/status" ? status : "x";
 		response.writeHead(request.url === "/readyz" ? ready : body === "x" ? 404 : 200).end(body);
-	});
-	await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-	port = (server.address() as AddressInfo).port;
+	}));
 });
 afterAll(async () => {
 	server.close();
@@ -53,16 +36,9 @@ test("a box is known by the certificate that its console named, and by no other"
 	const pinned = await pin(port, sha256);
 	expect((await get(pinned!, "/readyz"))?.status).toBe(200);
 	await expect(pin(port, "00".repeat(32))).rejects.toMatchObject({ code: "E_BOOT_CHECK" });
-	expect(await get({ port, certificate: await certificate("other") }, "/readyz")).toBeUndefined();
+	expect(await get({ port, certificate: await selfSigned(dir, "other") }, "/readyz")).toBeUndefined();
 	expect(await pin(1, sha256)).toBeUndefined();
 });
-
-async function certificate(name: string): Promise<string> {
-	const [key, cert] = [join(dir, name === "box" ? "key.pem" : `${name}-key.pem`), join(dir, `${name}.pem`)];
-	const make = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
-	await run("openssl", [...make, "-subj", "/CN=box", "-keyout", key, "-out", cert]);
-	return await readFile(cert, "utf8");
-}
 
 const never = new Promise<unknown>(() => undefined);
 async function wait(serial: string, change: Partial<Parameters<typeof waitReady>[0]> = {}) {
@@ -108,11 +84,12 @@ test("a box that gets an address shows another certificate, and its console tell
 	await sleep(700);
 	await appendFile(serialLog, line(sha256));
 	expect(await renewed).toMatchObject({ pinned: { port } });
-	// But not for ever.
-	vi.useFakeTimers({ toFake: ["Date"] });
-	onTestFinished(() => void vi.useRealTimers());
-	const strange = wait(old, { timeoutMs: 60_000 });
-	setTimeout(() => vi.setSystemTime(Date.now() + 30_000), 700);
+	// But not for ever. Each look at the clock is five seconds.
+	const now = vi.spyOn(Date, "now");
+	let time = 0;
+	now.mockImplementation(() => (time += 5000));
+	onTestFinished(() => now.mockRestore());
+	const strange = wait(old, { timeoutMs: 600_000 });
 	await expect(strange).rejects.toMatchObject({ code: "E_BOOT_CHECK", message: expect.stringContaining(sha256) });
 });
 

@@ -62,7 +62,7 @@ class LatestBox {
 	#pinned: Pinned | undefined;
 	#strangeSince: number | undefined;
 
-	/** The box that shows the certificate told last. Errors: E_BOOT_CHECK when it goes on showing another. */
+	/** The box that shows the certificate told last. Errors: E_BOOT_CHECK when it has shown another from then on. */
 	async at(port: number, sha256: string): Promise<Pinned | undefined> {
 		if (sha256 !== this.#told) [this.#told, this.#pinned, this.#strangeSince] = [sha256, undefined, undefined];
 		try {
