@@ -3,21 +3,10 @@ import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { seededBytes } from "../../test/support/bundles.ts";
+import { cpio } from "../../test/support/cpio.ts";
 import { tempDir } from "../../test/support/temp.ts";
 import { initrdParts } from "./initrd.ts";
 import type { Part } from "./part.ts";
-
-/** A cpio archive in the "new" form. */
-function cpio(files: Record<string, Buffer>): Buffer {
-	const pad = (data: Buffer) => Buffer.concat([data, Buffer.alloc((4 - (data.length % 4)) % 4)]);
-	const entry = (name: string, data: Buffer) => {
-		const numbers = [1, 0o100644, 0, 0, 1, 0, data.length, 0, 0, 0, 0, name.length + 1, 0];
-		const head = `070701${numbers.map((n) => n.toString(16).padStart(8, "0")).join("")}${name}\0`;
-		return Buffer.concat([pad(Buffer.from(head)), pad(data)]);
-	};
-	const entries = Object.entries({ ...files, "TRAILER!!!": Buffer.alloc(0) }).map(([name, data]) => entry(name, data));
-	return Buffer.concat(entries);
-}
 
 async function partsOf(data: Buffer): Promise<Part> {
 	const file = join(await tempDir(), "initrd");

@@ -138,7 +138,10 @@ export function checkMemory(memoryMiB: number, imageBytes: number): void {
 
 async function unpackPackages(run: Run, folder: string, into: string): Promise<void> {
 	await mkdir(into, { recursive: true });
-	await Promise.all((await readdir(folder)).map((deb) => run("dpkg-deb", ["-x", join(folder, deb), into])));
+	const debs = (await readdir(folder)).sort();
+	// All of them have ended when this does, however they end: what they write to is deleted next.
+	const ends = await Promise.allSettled(debs.map((deb) => run("dpkg-deb", ["-x", join(folder, deb), into])));
+	for (const end of ends) if (end.status === "rejected") throw end.reason;
 }
 
 /** The EFI system partition. Its files are firmware's to find, and its serial number the root image's. */

@@ -37,14 +37,14 @@ test("the space that is asked for grows with the local files of the bundles", as
 
 test.each([
 	["workshop", "builder/archive/sources.ts", "builder/tools/mmdebstrap.ts"],
-	["bootstrap", "builder/archive/sources.ts", "builder/tools/mmdebstrap.ts", "builder/stages/pro-hook.sh"],
+	["bootstrap", "builder/archive/sources.ts", "builder/tools/mmdebstrap.ts", "builder/archive/pro-hook.sh"],
 	["bootstrap", "builder/stages/foreign-hook.sh", "builder/tools/workshop.ts", "builder/tools/chroot.sh"],
 	["initrd", "builder/stages/dracut.ts", "builder/stages/foreign-ldd.sh", "builder/tools/workshop.ts"],
 	["overlay", "builder/oci/file-tree.ts", "builder/stages/overlay-manifest.ts"],
 	["agent", "builder/oci/layer.ts", "tsconfig.json", "agent"],
 	["initrd", "builder/tools/tar.ts", "builder/tools/chroot.sh"],
 	["root", "builder/tools/tar.ts", "builder/tools/mksquashfs.ts"],
-	["content", "builder/archive/answer.ts", "builder/tools/mmdebstrap.ts", "builder/stages/pro-hook.sh"],
+	["content", "builder/archive/answer.ts", "builder/tools/mmdebstrap.ts", "builder/archive/pro-hook.sh"],
 	["boot", "builder/tools/grub.ts", "builder/tools/chroot.sh"],
 	["iso", "bundle/release.ts", "bundle/dsse.ts"],
 	["attest", "bundle/signature-file.ts", "builder/release/names.ts", "builder/release/verify.sh"],

@@ -69,7 +69,7 @@ export async function dracut(at: DracutRoot, o: DracutOptions, version: string):
 		if (isDracutFault(line)) faults.push(line);
 	};
 	await at.run("dracut", dracutArgs(o, version), { env: dracutEnv(o), onLine });
-	faults.push(...(await initrdFaults(at.image, o.modules)));
+	faults.push(...initrdFaults(await readFile(at.image), o.modules));
 	if (faults.length > 0) throw new SlipwayError("E_TOOL_FAILED", `dracut left something out:\n${faults.join("\n")}`);
 }
 
@@ -79,12 +79,17 @@ const PROGRAMS: Readonly<Record<string, string>> = {
 	"slipway-root": "slipway-root",
 };
 
-/** Looked for in the initrd itself: without a module, or without the zstd program, dracut says so in one line among many. */
-async function initrdFaults(file: string, modules: readonly string[]): Promise<string[]> {
-	const { packing, main = [] } = readInitrd(await readFile(file));
+/**
+ * What an initrd that was asked for with `modules` lacks, looked for in itself: without a module, or without the zstd program,
+ * dracut says so in one line among many. Pure.
+ */
+export function initrdFaults(initrd: Buffer, modules: readonly string[]): string[] {
+	const { packing, main } = readInitrd(initrd);
+	if (packing !== "zstd") return ["it is not packed with zstd"];
+	if (main === undefined) return ["its archive cannot be read"];
 	const found = new Set(main.map(({ path }) => basename(path, ".sh")));
 	const missing = modules.flatMap((module) => PROGRAMS[module] ?? []).filter((name) => !found.has(name));
-	return [...missing.map((name) => `no ${name} in it`), ...(packing === "zstd" ? [] : ["it is not packed with zstd"])];
+	return missing.map((name) => `no ${name} in it`);
 }
 
 /** A line in which dracut tells of an error that its exit code does not. */

@@ -76,6 +76,9 @@ test("a host of the other architecture makes the same appliance, in a workshop o
 	const native = await fakeBuild("vertex-fips-amd64", "debian-13");
 	expect(names(native)).toEqual(expect.arrayContaining(["bootstrap < ", "initrd < bootstrap"]));
 	expect(names(native).join("\n")).not.toContain("workshop");
+	// What the packages are like matters to the agent in FIPS mode alone; else it is made beside them.
+	expect(names(native)).toContain("agent < bootstrap");
+	expect(names(await fakeBuild("palette-amd64", "debian-13"))).toContain("agent < ");
 	// What ends up on the medium is asked for in the same words.
 	for (const stage of [agent, boot, root]) expect(stage.plan(build)).toEqual(stage.plan(native));
 	expect(bootstrap.plan(build)).toEqual({ ...bootstrap.plan(native), install: "chrootless" });

@@ -12,7 +12,6 @@ import { appendHashTree } from "../tools/veritysetup.ts";
 import { bundleAgent } from "./agent.ts";
 import { checkMemory } from "./boot.ts";
 import { mirrorFolders } from "./bootstrap.ts";
-import { isDracutFault } from "./dracut.ts";
 import { kernelLine, rootMark, volumeId } from "./kernel-line.ts";
 import { overlay } from "./overlay.ts";
 
@@ -131,16 +130,6 @@ test("a root in memory needs a machine that the profile asks for", () => {
 	expect(() => checkMemory(1536, 512 * 2 ** 20 + 1)).toThrow(
 		expect.objectContaining({ code: "E_PROFILE_VALUE", message: expect.stringContaining("at least 1537") }),
 	);
-});
-
-test.each([
-	["dracut[E]: FAILED: /usr/lib/dracut/dracut-install -D /var/tmp/x --kerneldir", true],
-	["dracut-install: ERROR: installing 'sha512hmac'", true],
-	["dracut[F]: No space left", true],
-	["dracut[W]: modprobe.d file", false],
-	["dracut[I]: *** Including module: base ***", false],
-])("dracut says %s", (line, fault) => {
-	expect(isDracutFault(line)).toBe(fault);
 });
 
 test("the agent's script starts, with the same bytes from any folder, and leaves to others what few starts need", async () => {

@@ -8,9 +8,9 @@ import type { Figure } from "./main.ts";
 import { type Measured, measure } from "./measure.ts";
 
 /**
- * A cold build of `minimal-amd64` against live-build, one after the other. Nothing is kept from an earlier build but packages and
- * indices, and those both take from one cache on loopback; a run that found something missing there is done again. Ours holds
- * the agent with its Node.js as well, asks the archive what it has, signs, and reads the ISO back.
+ * A cold build of `minimal-amd64` against live-build, one after the other. Nothing is kept from an earlier build but key, signatures,
+ * packages and indices, and the latter both take from one cache on loopback; a run that found something missing there is done again. Ours holds
+ * the agent with its Node.js as well, asks the archive what it has, and reads the ISO back.
  */
 export async function coldBuild(root: string): Promise<Figure[]> {
 	const folder = join(root, ".cache", "bench", "cold");
@@ -41,7 +41,7 @@ export async function coldBuild(root: string): Promise<Figure[]> {
 				unit: "times",
 			},
 			{
-				name: "the same cold build a second time",
+				name: "the same cold build a second time, with its signatures",
 				ours: same ? "the same ISO, byte for byte" : "another ISO",
 				beside: `SHA-256 ${first.slice(0, 12)}…`,
 				value: same ? 0 : 1,

@@ -1,7 +1,7 @@
 import { PRO_TOOLS } from "../../archive/packages.ts";
 import { PREFER_PINNED, pinEnv, pinLines, pinOptions } from "../../archive/pins.ts";
+import { proHook, proHookEnv } from "../../archive/pro-hook.ts";
 import { aptSources, findKeyring } from "../../archive/sources.ts";
-import { proHook, proHookEnv } from "../../stages/pro-hook.ts";
 import { type Mmdebstrap, mmdebstrap } from "../../tools/mmdebstrap.ts";
 import type { Run, RunOptions } from "../../tools/run.ts";
 import type { FetchRequest } from "./archive.ts";
