@@ -1,5 +1,5 @@
-import { z } from "zod";
 import { sha256 } from "./index-schema.ts";
+import { z } from "./zod.ts";
 
 /** Scheme, host, port and path: no user, query or fragment, which would end in logs. */
 export const registryTarget = z

@@ -1,8 +1,8 @@
-import { z } from "zod";
 import { sha256Hex } from "./digest.ts";
 import { SlipwayError } from "./errors.ts";
 import { type PublicKey, verifySignature } from "./keys.ts";
 import { parseStrictJson } from "./strict-json.ts";
+import { z } from "./zod.ts";
 
 /** More signatures than this are refused unread: verifying is work that a stranger could ask for. */
 export const MAX_SIGNATURES = 16;

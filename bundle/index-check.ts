@@ -1,10 +1,10 @@
-import type { z } from "zod";
 import { blobPath, sha256Hex } from "./digest.ts";
 import { SlipwayError } from "./errors.ts";
 import { maxCompressed } from "./frames.ts";
 import { type BundleIndex, bundleIndex, isDigestIssue } from "./index-schema.ts";
 import { parseStrictJson } from "./strict-json.ts";
 import { END_SIZE, entryLength, headerLength, type TarEntry } from "./tar.ts";
+import type { z } from "./zod.ts";
 
 /** Features that a document may call critical and that this program knows: none in format 1. */
 const KNOWN_CRITICAL: ReadonlySet<string> = new Set();

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import { z } from "./zod.ts";
 
 /**
  * The payload of a bundle's signed index, format 1 (docs/bundle-format.md, "Index payload").

@@ -1,5 +1,5 @@
-import { z } from "zod";
 import { arch, bundleName, digest, fipsFlag, sequence, sha256, version } from "./index-schema.ts";
+import { z } from "./zod.ts";
 
 /**
  * What a box holds, for a builder that makes a bundle of only what it lacks. Both sides share the form. It is not signed: a

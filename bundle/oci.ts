@@ -1,7 +1,7 @@
-import { z } from "zod";
 import { SlipwayError } from "./errors.ts";
 import { digest, isDigestIssue } from "./index-schema.ts";
 import { parseStrictJson } from "./strict-json.ts";
+import { z } from "./zod.ts";
 
 /** Media types of OCI image-spec 1.1, and the two of Docker that registries still hand out. */
 export const MEDIA_TYPE = {

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import { z } from "./zod.ts";
 
 /** How OCI registries are logged in to: the pull-secret file, and what a registry's challenge asks for. */
 

@@ -1,9 +1,9 @@
-import type { z } from "zod";
 import { sha256Hex } from "./digest.ts";
 import { type EnvelopeSigner, parseEnvelope, type Role, signEnvelope, verifyEnvelope } from "./dsse.ts";
 import { SlipwayError } from "./errors.ts";
 import { parseDocument } from "./index-check.ts";
 import { type ContentRelease, contentRelease, type IsoRelease, isoRelease, PAYLOAD_TYPE } from "./index-schema.ts";
+import type { z } from "./zod.ts";
 
 /** Size of a release file, at most. */
 export const MAX_RELEASE = 4 * 1024 * 1024;

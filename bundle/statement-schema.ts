@@ -1,5 +1,5 @@
-import { z } from "zod";
 import { arch, bundleName, fipsFlag, sha256, text, version } from "./index-schema.ts";
+import { z } from "./zod.ts";
 
 /** The payload of a signed statement, format 1 (docs/trust.md). Unknown keys are refused except under `annotations`. */
 

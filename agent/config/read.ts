@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { closest } from "fastest-levenshtein";
 import type { Scalar } from "yaml";
-import type { z } from "zod";
 import { type ApplianceConfig, applianceConfig } from "../../bundle/appliance.ts";
 import { type Place, SlipwayError, SlipwayErrors } from "../../bundle/errors.ts";
 import { parseStrictJson } from "../../bundle/strict-json.ts";
+import type { z } from "../../bundle/zod.ts";
 
 /**
  * Reads the agent's configuration, YAML or JSON (which is YAML). Every fault of the file is reported at once, each with

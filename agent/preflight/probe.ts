@@ -1,6 +1,6 @@
 import { access, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import { z } from "../../bundle/zod.ts";
 import { diskSizes, wiredPorts } from "./devices.ts";
 
 /** What the machine has. Recorded as `hardware.json`, so that the agent itself needs no privilege to know it. */

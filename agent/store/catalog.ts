@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { digest, sha256 } from "../../bundle/index-schema.ts";
+import { z } from "../../bundle/zod.ts";
 import { replaceFile } from "./files.ts";
 
 const evidence = z.tuple([z.int().min(0), z.string(), z.string()]);

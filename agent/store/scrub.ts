@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { z } from "zod";
 import { digest } from "../../bundle/index-schema.ts";
+import { z } from "../../bundle/zod.ts";
 import { type ScrubStatus, type State, slipwayErrors } from "../status/state.ts";
 import { setsOf } from "./catalog.ts";
 import { replaceFile } from "./files.ts";

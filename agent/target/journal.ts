@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
 import { parseStrictJson } from "../../bundle/strict-json.ts";
+import { z } from "../../bundle/zod.ts";
 import { replaceFile } from "../store/files.ts";
 
 const journal = z.strictObject({

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
-import { z } from "zod";
 import { sha256Hex } from "../../bundle/digest.ts";
 import { SlipwayError } from "../../bundle/errors.ts";
 import { type BundleIndex, sha256 } from "../../bundle/index-schema.ts";
 import type { KnownStatement } from "../../bundle/statements.ts";
 import { parseStrictJson } from "../../bundle/strict-json.ts";
+import { z } from "../../bundle/zod.ts";
 import { replaceFile } from "../store/files.ts";
 import type { SignedRelease } from "./release.ts";
 
