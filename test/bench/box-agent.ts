@@ -119,16 +119,14 @@ export class BoxAgent {
 	}
 }
 
-/** What a unit sets in its `Environment=` lines. */
+/** What a unit sets in its `Environment=` lines, words with spaces in quotes. */
 function environmentOf(unit: string): Record<string, string> {
 	const lines = [...unit.matchAll(/^Environment=(.*)$/gm)].map(([, words]) => words!);
+	const words = lines.flatMap((line) => line.match(/"[^"]*"|\S+/g) ?? []).map((word) => word.replaceAll('"', ""));
 	return Object.fromEntries(
-		lines
-			.join(" ")
-			.split(" ")
-			.map((word) => {
-				const at = word.indexOf("=");
-				return [word.slice(0, at), word.slice(at + 1)];
-			}),
+		words.map((word) => {
+			const at = word.indexOf("=");
+			return [word.slice(0, at), word.slice(at + 1)];
+		}),
 	);
 }
