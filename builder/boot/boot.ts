@@ -65,8 +65,8 @@ async function check(context: CommandContext, machine: MachineOptions, ready: Re
 		() => report,
 	);
 	if (report.ok) return;
-	const failed = checks.filter((one) => !one.ok).map((one) => one.name);
-	throw new SlipwayError("E_BOOT_CHECK", `The appliance failed: ${failed.join(", ")}.`, {
+	const failed = checks.filter((one) => !one.ok).map((one) => `${one.name}: ${one.detail}`);
+	throw new SlipwayError("E_BOOT_CHECK", `The appliance failed:\n${failed.join("\n")}`, {
 		next: `Read the report: ${file}`,
 	});
 }

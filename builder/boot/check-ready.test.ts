@@ -29,11 +29,20 @@ test("a box that makes itself another certificate while it is looked over is loo
 	onTestFinished(() => void server.close());
 	const serialLog = join(dir, "serial.log");
 	await writeFile(serialLog, `slipway: tls-sha256=${"0".repeat(64)}\r\nslipway: state=ready\r\n`);
-	// It tells of the other one when somebody has come with the old one.
-	server.once("tlsClientError", () => appendFile(serialLog, `slipway: tls-sha256=${sha256}\r\n`));
+	// It tells of the other one after somebody has come with the old one, and later than that one gives up.
+	const tell = () => void appendFile(serialLog, `slipway: tls-sha256=${sha256}\r\n`);
+	server.once("tlsClientError", () => setTimeout(tell, 3_000));
 	const release = { folder: dir, manifest: { bundles: [], fips: null } };
-	const machine = { release, profile: { boot: "grub", root: "live" }, firmware: "bios", media: "cd", serialLog };
+	const { signal } = new AbortController();
+	const machine = {
+		release,
+		profile: { boot: "grub", root: "live" },
+		firmware: "bios",
+		media: "cd",
+		serialLog,
+		signal,
+	};
 	const lan = { status: { port, certificate: await selfSigned(dir, "old") }, registryPort: 1 };
-	const { status } = await checkReady(machine as never, { lan, work: dir } as never);
+	const { status } = await checkReady(machine as never, { lan, work: dir } as never, 4_000);
 	expect(status).toMatchObject({ stage: "ready", buildId: "b" });
 });

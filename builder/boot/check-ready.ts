@@ -1,5 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { SlipwayError } from "../../bundle/errors.ts";
 import type { Profile } from "../profile/schema.ts";
 import type { Firmware } from "../tools/qemu.ts";
 import { run } from "../tools/run.ts";
@@ -9,6 +11,7 @@ import { pin } from "./pinned.ts";
 import type { MachineOptions, ReadyGuest } from "./ready-guest.ts";
 import type { BoxStatus, Check } from "./report.ts";
 import { readSerial, type SerialView } from "./serial.ts";
+import { STRANGE_MS } from "./wait.ts";
 
 interface Looked {
 	readonly status: BoxStatus | null;
@@ -19,20 +22,35 @@ interface Looked {
 
 /**
  * Looks a ready appliance over: from its network where it shows itself there, else what its console says. Once more, if it shows another
- * certificate by then: it makes itself one for each address that it gets. Errors: E_INTERRUPTED.
+ * certificate by then or `patienceMs` later: it makes itself one for each address that it gets. Errors: E_INTERRUPTED.
  */
-export async function checkReady(machine: MachineOptions, ready: ReadyGuest): Promise<Looked> {
+export async function checkReady(
+	machine: MachineOptions,
+	ready: ReadyGuest,
+	patienceMs: number = STRANGE_MS,
+): Promise<Looked> {
 	for (let look = 1; ; look++) {
 		const before = await readSerial(machine.serialLog);
 		const work = join(ready.work, `look-${look}`);
 		await mkdir(work);
 		const looked = await lookOver(machine, { ...ready, work }, before);
-		const { tlsSha256 } = await readSerial(machine.serialLog);
-		if (look === LOOKS || tlsSha256 === before.tlsSha256 || looked.checks.every(({ ok }) => ok)) return looked;
+		if (look === LOOKS || looked.checks.every(({ ok }) => ok)) return looked;
+		if (!(await tellsAnother(machine, before.tlsSha256, patienceMs))) return looked;
+	}
+}
+
+/** Whether the console tells of another certificate, which it does a moment after the box has shown it. */
+async function tellsAnother({ serialLog, signal }: MachineOptions, before: string | undefined, patienceMs: number) {
+	for (const until = Date.now() + patienceMs; ; ) {
+		if ((await readSerial(serialLog)).tlsSha256 !== before) return true;
+		if (signal.aborted) throw new SlipwayError("E_INTERRUPTED", "Interrupted.");
+		if (Date.now() > until) return false;
+		await sleep(PAUSE_MS, undefined, { signal }).catch(() => undefined);
 	}
 }
 
 const LOOKS = 3;
+const PAUSE_MS = 500;
 
 async function lookOver(
 	{ release, profile, firmware, media }: MachineOptions,

@@ -15,7 +15,7 @@ import { hostArch } from "../tools/host-arch.ts";
 import type { Run } from "../tools/run.ts";
 import { copyToFolder } from "../tools/skopeo.ts";
 import { unpackImage } from "./image-root.ts";
-import { get, type Pinned, pin } from "./pinned.ts";
+import { get, insist, type Pinned, pin } from "./pinned.ts";
 import { type BoxStatus, boxStatus, type Check } from "./report.ts";
 
 export interface CheckRequest {
@@ -56,7 +56,7 @@ export async function attempt(name: string, make: () => Promise<Check[]>): Promi
 
 /** Errors: E_BOOT_CHECK. */
 export async function readStatus(at: Pinned): Promise<BoxStatus> {
-	const answer = await get(at, "/v1/status");
+	const answer = await insist(() => get(at, "/v1/status"));
 	if (answer?.status !== 200)
 		throw new SlipwayError("E_BOOT_CHECK", `/v1/status answers ${answer?.status ?? "nothing"}.`);
 	const parsed = boxStatus.safeParse(parseStrictJson(answer.body));
@@ -97,7 +97,7 @@ function fipsChecks({ fips }: Manifest, status: BoxStatus): Check[] {
 /** Pulls an image as a cluster would, compares every byte with the signed index, and runs a program of it. */
 export async function checkImage(o: CheckRequest): Promise<Check[]> {
 	const { name, index } = await chooseImage(o);
-	const registry = await pin(o.registry.port, o.registry.tlsSha256);
+	const registry = await insist(() => pin(o.registry.port, o.registry.tlsSha256));
 	if (registry === undefined) throw new SlipwayError("E_BOOT_CHECK", "The registry does not answer.");
 	const image = `127.0.0.1:${o.registry.port}/${name.ref}`;
 	const pulled = join(o.work, "pulled");

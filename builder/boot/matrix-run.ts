@@ -20,7 +20,7 @@ export interface MatrixRun {
 /**
  * Runs a release's combinations one after the other. X.boot-matrix.json, .junit.xml and .md stand beside the ISO and are written
  * anew after each, so that no end loses what has been run. Rows that are not wanted keep what an earlier run on the same ISO
- * found. `failed` are those of this run.
+ * found. `failed` are those of this run, with the reason.
  */
 export async function runRelease(o: MatrixRun): Promise<{ report: MatrixReport; failed: string[] }> {
 	const rows = await startingRows(o);
@@ -31,7 +31,7 @@ export async function runRelease(o: MatrixRun): Promise<{ report: MatrixReport; 
 		say(`\n${name}`);
 		const row = await o.boot(one);
 		rows.set(keyOf(one), row);
-		if (row.result === "failed") failed.push(name);
+		if (row.result === "failed") failed.push(`${name}: ${row.reason}`);
 		say(row.reason === null ? row.result : `${row.result}: ${row.reason}`);
 		await save(o, rows);
 	}

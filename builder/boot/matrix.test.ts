@@ -97,7 +97,7 @@ test("a failure does not end the matrix; each boot is written when it is done; a
 	});
 	const { report, failed } = await runRelease(o);
 	expect(order).toHaveLength(6);
-	expect(failed).toEqual(["x.iso uefi/cd"]);
+	expect(failed).toEqual(["x.iso uefi/cd: E_X: why"]);
 	expect(report.ok).toBe(false);
 	expect(await written(o)).toEqual(report);
 	expect((await readdir(o.release.folder)).sort()).toEqual([

@@ -38,8 +38,8 @@ export async function matrix(context: CommandContext, o: BootOptions, names: str
 	);
 	if (signal.aborted) throw new SlipwayError("E_INTERRUPTED", "Interrupted; what was run is in the boot matrix.");
 	if (failed.length === 0) return;
-	throw new SlipwayError("E_BOOT_CHECK", `These boots failed: ${failed.join(", ")}.`, {
-		next: "Read the reasons above, and the serial logs that the table names.",
+	throw new SlipwayError("E_BOOT_CHECK", `These boots failed:\n${failed.join("\n")}`, {
+		next: "Read the serial logs that the table names.",
 	});
 }
 

@@ -1,6 +1,11 @@
 import { request } from "node:https";
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "node:tls";
 import { SlipwayError } from "../../bundle/errors.ts";
+
+const SILENCE_MS = 30_000;
+const TRIES = 3;
+const PAUSE_MS = 1_000;
 
 /** A TLS server on this host's loopback address, known by the certificate that its console named. */
 export interface Pinned {
@@ -21,7 +26,7 @@ export interface Answer {
 export async function pin(port: number, sha256: string): Promise<Pinned | undefined> {
 	const certificate = await new Promise<{ pem: string; sha256: string } | undefined>((resolve) => {
 		// Not trusted here: the comparison below is what decides.
-		const socket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false, timeout: 10_000 }, () => {
+		const socket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false, timeout: SILENCE_MS }, () => {
 			const found = socket.getPeerX509Certificate();
 			resolve(found && { pem: found.toString(), sha256: found.fingerprint256.replaceAll(":", "").toLowerCase() });
 			socket.destroy();
@@ -49,7 +54,7 @@ export function get({ port, certificate }: Pinned, path: string): Promise<Answer
 				ca: certificate,
 				// The one certificate is pinned, and it was not made for the forwarded address.
 				checkServerIdentity: () => undefined,
-				timeout: 20_000,
+				timeout: SILENCE_MS,
 				agent: false,
 			},
 			(response) => {
@@ -63,4 +68,13 @@ export function get({ port, certificate }: Pinned, path: string): Promise<Answer
 		call.on("timeout", () => call.destroy());
 		call.end();
 	});
+}
+
+/** Asks again what was not answered, a few times: an emulated machine stands still when its host does, and cuts off who waited. */
+export async function insist<T>(ask: () => Promise<T | undefined>): Promise<T | undefined> {
+	for (let left = TRIES - 1; ; left--) {
+		const answer = await ask();
+		if (answer !== undefined || left === 0) return answer;
+		await sleep(PAUSE_MS);
+	}
 }

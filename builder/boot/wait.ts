@@ -4,7 +4,7 @@ import { get, type Pinned, pin } from "./pinned.ts";
 import { readSerial } from "./serial.ts";
 
 /** For so long a box may show a certificate that its console has not told. */
-const STRANGE_MS = 10_000;
+export const STRANGE_MS = 60_000;
 
 export interface WaitOptions {
 	readonly serialLog: string;
