@@ -7,7 +7,7 @@
 .DEFAULT_GOAL := help
 .PHONY: iso bundle boot boot-matrix test test-parts test-whole crash-full mutants flash size check bench list clean docs help
 
-VARIABLES := BASE MIRRORS MIRROR KEYRING SNAPSHOT APT_PROXY PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE UKI_KEY UKI_CERT REGISTRY_AUTH_FILE REGISTRY_CA SOURCE_DATE_EPOCH FUZZ_RUNS FUZZ_SEED RACES
+VARIABLES := BASE MIRRORS MIRROR KEYRING SNAPSHOT APT_PROXY PRO_TOKEN_FILE SIGNING_KEY SIGNING_KEY_PASSPHRASE_FILE UKI_KEY UKI_CERT REGISTRY_AUTH_FILE REGISTRY_CA SOURCE_DATE_EPOCH FUZZ_RUNS FUZZ_SEED RACES TEST_FAILURES
 export $(VARIABLES)
 
 # A word for the shell, whatever is in it.
@@ -54,15 +54,19 @@ size: ## Show where the bytes of ISO, or of PROFILE's newest one, went; a tree m
 	@$(SLIPWAY) size $(call quote,$(or $(ISO),$(PROFILE))) $(COMMON)
 
 # The two halves share nothing but the machine, of which either keeps half busy: builds and boots run on one processor, mostly.
+# What failed is told last, of both.
+test: TEST_FAILURES := $(CURDIR)/.tools/test-failures
 test: check ## Run all checks and tests, the real ISO and its boot included
 	@scripts/setup iso foreign boot test
-	@$(MAKE) --no-print-directory --jobs=2 test-parts test-whole
+	@rm -f .tools/test-failures
+	@$(MAKE) --no-print-directory --jobs=2 test-parts test-whole || { cat .tools/test-failures; exit 1; }
 
 # `attacks` gets a mount name space of its own: however it ends, none of its mounts is left.
 test-parts:
 	$(VITEST) --project unit
 	$(AS_ROOT) unshare --mount env $(VITEST) --project attacks
 	$(AS_ROOT) $(VITEST) --project crash
+	$(AS_ROOT) $(VITEST) --project parts
 
 test-whole:
 	$(AS_ROOT) $(VITEST) --project e2e

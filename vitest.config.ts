@@ -5,19 +5,20 @@ const expect = { poll: { timeout: 60_000 } };
 
 /**
  * `unit` stands beside the code, needs no root and no network, and takes seconds. `attacks` offers hostile content to it, `crash`
- * cuts its power; both mount file systems, so they need root. `e2e` crosses rooms with real parts (mmdebstrap, QEMU, a
- * registry): one file at a time, long time-outs. See docs/testing.md.
+ * cuts its power; both mount file systems, so they need root. `parts` takes real programs beside the code (registries and their
+ * clients, disks, mmdebstrap), `e2e` builds and boots what is shipped: one file at a time, long time-outs. See docs/testing.md.
  */
 export default defineConfig({
 	test: {
 		// A snapshot that is missing is an error; `--update` writes it.
 		update: "none",
+		reporters: ["default", "./test/support/failure-list.ts"],
 		projects: [
 			{
 				test: {
 					name: "unit",
 					expect,
-					include: ["{agent,builder,bundle,scripts}/**/*.test.ts", "test/unit/**/*.test.ts"],
+					include: ["{agent,builder,bundle,scripts}/**/*.test.ts"],
 					testTimeout: 3 * 60_000,
 					hookTimeout: 3 * 60_000,
 				},
@@ -46,11 +47,21 @@ export default defineConfig({
 			},
 			{
 				test: {
+					name: "parts",
+					expect,
+					include: ["test/parts/**/*.test.ts"],
+					fileParallelism: false,
+					testTimeout: 30 * 60_000,
+					hookTimeout: 30 * 60_000,
+				},
+			},
+			{
+				test: {
 					name: "e2e",
 					expect,
 					include: ["test/e2e/**/*.test.ts"],
 					fileParallelism: false,
-					testTimeout: 30 * 60_000,
+					testTimeout: 40 * 60_000,
 					hookTimeout: 60 * 60_000,
 				},
 			},
