@@ -101,6 +101,9 @@ test("the label and the mark carry the root image's id in a form that ISO 9660 a
 	// dmsquash-live would take the file that these name, in place of the mapping.
 	expect(kernelLine(profile, image).join(" ")).not.toMatch(/rd\.live\.(dir|squashimg|ram)|slipway\.ram/);
 	expect(kernelLine({ ...(profile as Profile), root: "ram" }, image)).toContain("slipway.ram=1");
+	const onArch = (arch: Profile["arch"]) => kernelLine({ ...(profile as Profile), arch }, image);
+	expect(onArch("amd64")).toContain("no_timer_check");
+	expect(onArch("arm64")).not.toContain("no_timer_check");
 });
 
 test("the hash tree stands behind the data, gives the same bytes each time, and finds one wrong bit", async () => {
