@@ -1,10 +1,11 @@
-import { access, constants, mkdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { access, constants } from "node:fs/promises";
 import { hostArch } from "../tools/host-arch.ts";
 import { qemuProgram } from "../tools/qemu.ts";
 import type { Run } from "../tools/run.ts";
 
 const PROBE_MS = 12_000;
+/** A kernel that runs says its first line within half a second, on a quiet host. */
+const SILENT_MS = 5_000;
 
 /**
  * Whether KVM really runs a guest here: starts the appliance's own kernel without a root, which panics and reboots within a
@@ -14,7 +15,7 @@ export async function probeAccel(
 	run: Run,
 	arch: "amd64" | "arm64",
 	kernel: string,
-	work: string,
+	signal: AbortSignal,
 ): Promise<{ accel: "kvm" | "tcg"; why: string }> {
 	const native = arch === hostArch();
 	if (!native) return { accel: "tcg", why: `this host is not ${arch}` };
@@ -26,15 +27,21 @@ export async function probeAccel(
 	) {
 		return { accel: "tcg", why: "/dev/kvm is not there, or not for this user" };
 	}
-	await mkdir(work, { recursive: true });
-	const log = join(work, "kvm-probe.log");
 	const console = arch === "arm64" ? "ttyAMA0" : "ttyS0";
 	const args = [
 		...["-machine", arch === "arm64" ? "virt" : "q35", "-accel", "kvm", "-cpu", "host", "-m", "256", "-smp", "1"],
-		...["-display", "none", "-nodefaults", "-no-reboot", "-serial", `file:${log}`],
+		...["-display", "none", "-nodefaults", "-no-reboot", "-serial", "stdio"],
 		...["-kernel", kernel, "-append", `console=${console} panic=-1`],
 	];
-	await run(qemuProgram(arch), args, { timeout: PROBE_MS }).catch(() => undefined);
-	const ran = (await readFile(log, "utf8").catch(() => "")).includes("Kernel panic - not syncing: VFS");
+	const silent = new AbortController();
+	const timer = setTimeout(() => silent.abort(), SILENT_MS);
+	let ran = false;
+	const onLine = (line: string) => {
+		if (/^\[ *\d+\.\d+\] /.test(line)) clearTimeout(timer);
+		ran ||= line.includes("Kernel panic - not syncing: VFS");
+	};
+	await run(qemuProgram(arch), args, { timeout: PROBE_MS, signal: AbortSignal.any([signal, silent.signal]), onLine })
+		.catch(() => undefined)
+		.finally(() => clearTimeout(timer));
 	return ran ? { accel: "kvm", why: "a guest runs under KVM" } : { accel: "tcg", why: "no guest runs under KVM here" };
 }

@@ -41,7 +41,7 @@ export async function startGuest(o: GuestOptions): Promise<RunningGuest> {
 	const kernel = join(o.work, "vmlinuz");
 	const report = ["-osirrox", "on", "-indev", `stdio:${o.iso}`, "-extract", "/boot/vmlinuz", kernel];
 	await o.run("xorriso", report, { signal: o.signal });
-	const { accel, why } = await probeAccel(o.run, o.arch, kernel, o.work);
+	const { accel, why } = await probeAccel(o.run, o.arch, kernel, o.signal);
 	const ports = await freePorts(o.ports.length);
 	const uefi = o.firmware === "bios" ? null : await uefiFirmware(o.arch, o.firmware, join(o.work, "vars.fd"));
 	if (uefi !== null) await setVariables(o, uefi.vars);
