@@ -34,7 +34,7 @@ test("the FIPS appliance starts by BIOS and by UEFI without keys from CD, and th
 	expect(passed).toBeGreaterThanOrEqual(rows.length);
 	expect(await file("junit.xml")).toContain(`tests="6" failures="0" errors="0" skipped="${6 - passed}"`);
 	expect(table.match(/\| ok \|/g)).toHaveLength(passed);
-	expect(await file("md")).toBe(table);
+	expect(await file("md")).toBe(`${table}\n`);
 });
 
 async function slipway(...args: string[]): Promise<string> {
