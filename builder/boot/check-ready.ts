@@ -1,14 +1,13 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { SlipwayError } from "../../bundle/errors.ts";
 import type { Profile } from "../profile/schema.ts";
 import type { Firmware } from "../tools/qemu.ts";
 import { run } from "../tools/run.ts";
 import { check, checkBox } from "./check.ts";
 import { checkPulledMedium } from "./medium.ts";
-import { pin } from "./pinned.ts";
-import type { MachineOptions, ReadyGuest } from "./ready-guest.ts";
+import { insist, pin } from "./pinned.ts";
+import { type MachineOptions, type ReadyGuest, say } from "./ready-guest.ts";
 import type { BoxStatus, Check } from "./report.ts";
 import { readSerial, type SerialView } from "./serial.ts";
 import { STRANGE_MS } from "./wait.ts";
@@ -21,8 +20,9 @@ interface Looked {
 }
 
 /**
- * Looks a ready appliance over: from its network where it shows itself there, else what its console says. Once more, if it shows another
- * certificate by then or `patienceMs` later: it makes itself one for each address that it gets. Errors: E_INTERRUPTED.
+ * Looks a ready appliance over: from its network where it shows itself there, else what its console says. Once more, if it did not
+ * answer because it shows another certificate, of which its console tells at most `patienceMs` later: it makes itself one for each
+ * address that it gets. Errors: E_INTERRUPTED.
  */
 export async function checkReady(
 	machine: MachineOptions,
@@ -34,8 +34,11 @@ export async function checkReady(
 		const work = join(ready.work, `look-${look}`);
 		await mkdir(work);
 		const looked = await lookOver(machine, { ...ready, work }, before);
-		if (look === LOOKS || looked.checks.every(({ ok }) => ok)) return looked;
+		// The names of what could not be looked at; what was looked at and is wrong stays wrong.
+		const refused = looked.checks.some(({ name, ok }) => !ok && (name === "status" || name === "image"));
+		if (look === LOOKS || ready.lan === null || !refused) return looked;
 		if (!(await tellsAnother(machine, before.tlsSha256, patienceMs))) return looked;
+		say("The box shows another certificate, so it is looked over once more.");
 	}
 }
 
@@ -43,8 +46,7 @@ export async function checkReady(
 async function tellsAnother({ serialLog, signal }: MachineOptions, before: string | undefined, patienceMs: number) {
 	for (const until = Date.now() + patienceMs; ; ) {
 		if ((await readSerial(serialLog)).tlsSha256 !== before) return true;
-		if (signal.aborted) throw new SlipwayError("E_INTERRUPTED", "Interrupted.");
-		if (Date.now() > until) return false;
+		if (Date.now() > until || signal.aborted) return false;
 		await sleep(PAUSE_MS, undefined, { signal }).catch(() => undefined);
 	}
 }
@@ -65,7 +67,7 @@ async function lookOver(
 	const { folder, manifest } = release;
 	const tlsSha256 = serial.tlsSha256!;
 	// Where that fails, each check says why.
-	const status = (await pin(lan.status.port, tlsSha256).catch(() => undefined)) ?? lan.status;
+	const status = (await insist(() => pin(lan.status.port, tlsSha256)).catch(() => undefined)) ?? lan.status;
 	const registry = { port: lan.registryPort, tlsSha256 };
 	const request = { run, folder, manifest, status, registry, work };
 	const { status: said, checks } = await checkBox(request);

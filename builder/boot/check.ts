@@ -18,6 +18,9 @@ import { unpackImage } from "./image-root.ts";
 import { get, insist, type Pinned, pin } from "./pinned.ts";
 import { type BoxStatus, boxStatus, type Check } from "./report.ts";
 
+/** As insist() does; skopeo doubles its pause each time. */
+const PULL_RETRIES = 3;
+
 export interface CheckRequest {
 	readonly run: Run;
 	/** Folder of the release, and what its manifest says. */
@@ -104,7 +107,8 @@ export async function checkImage(o: CheckRequest): Promise<Check[]> {
 	await mkdir(pulled);
 	const caFile = join(o.work, "box.pem");
 	await writeFile(caFile, registry.certificate);
-	await copyToFolder(o.run, image, pulled, { authFile: undefined, caFile, secrets: [] });
+	const access = { authFile: undefined, caFile, secrets: [] };
+	await copyToFolder(o.run, image, pulled, access, {}, PULL_RETRIES);
 	const manifest = await readFile(join(pulled, "manifest.json"));
 	const digest = `sha256:${createHash("sha256").update(manifest).digest("hex")}`;
 	return [

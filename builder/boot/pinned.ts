@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "node:tls";
 import { SlipwayError } from "../../bundle/errors.ts";
 
-const SILENCE_MS = 30_000;
+const SILENCE_MS = 20_000;
 const TRIES = 3;
 const PAUSE_MS = 1_000;
 

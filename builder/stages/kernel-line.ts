@@ -26,8 +26,8 @@ export function kernelLine(profile: Profile, { rootId, verity }: RootImage): str
 		"rd.shell=0",
 		// What a panic says, that of a damaged root image above all, can be read for a minute.
 		"panic=60",
-		// Its test of the timer, from the days of its first chipsets, takes a host that stands still for 50 ms for a broken one, and panics.
-		// Under the hypervisors that it knows the kernel leaves it out by itself; others, and emulators, it takes for hardware.
+		// The kernel's test of the timer takes a host that stands still for 50 ms for a broken board, and may panic. Under hypervisors
+		// that it knows it leaves the test out by itself; others, and emulators, it takes for hardware.
 		...(profile.arch === "amd64" ? ["no_timer_check"] : []),
 		...(profile.fips ? ["fips=1"] : []),
 		...profile.kernel.arguments,

@@ -5,7 +5,7 @@ import type { RegistryAccess } from "../packs/registry/access.ts";
 import type { Run, RunOptions } from "./run.ts";
 
 /** Two tries in all: what is down stays down, and a build must say so soon. */
-const RETRIES = "--retry-times=1";
+const RETRIES = 1;
 const TIMEOUT = "--command-timeout=30m";
 
 /** Writes the raw bytes of a manifest to a file. `image` is host/path:tag or host/path@digest. Errors: see explain(). */
@@ -21,7 +21,7 @@ export async function inspectRaw(
 		image,
 		access,
 		options,
-		(flags) => ["inspect", "--raw", RETRIES, ...flags(""), `docker://${image}`],
+		(flags) => ["inspect", "--raw", `--retry-times=${RETRIES}`, ...flags(""), `docker://${image}`],
 		file,
 	);
 }
@@ -36,11 +36,12 @@ export async function copyToFolder(
 	folder: string,
 	access: RegistryAccess,
 	options: RunOptions = {},
+	retries = RETRIES,
 ): Promise<void> {
 	const argv = (flags: (prefix: string) => string[]) => [
 		"copy",
 		"--preserve-digests",
-		RETRIES,
+		`--retry-times=${retries}`,
 		...flags("src-"),
 		`docker://${image}`,
 		`dir:${folder}`,

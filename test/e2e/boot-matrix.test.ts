@@ -18,9 +18,10 @@ test("the FIPS appliance starts by BIOS and by UEFI without keys from CD, and th
 		folder: string;
 		name: string;
 	};
-	const table = await slipway("boot", profile, "--base", BASE, "--matrix", "--only", ...rows);
+	const text = await slipway("boot", profile, "--base", BASE, "--matrix", "--json", "--only", ...rows);
+	const [report] = JSON.parse(text) as [MatrixReport];
 	const file = (kind: string) => readFile(join(built.folder, `${built.name}.boot-matrix.${kind}`), "utf8");
-	const report = JSON.parse(await file("json")) as MatrixReport;
+	expect(JSON.parse(await file("json"))).toEqual(report);
 	expect(report).toMatchObject({ ok: true, iso: { file: `${built.name}.iso` }, profile });
 	expect(report.rows).toHaveLength(6);
 	for (const row of report.rows.filter((one) => rows.includes(`${one.firmware}/${one.media}`))) {
@@ -33,8 +34,7 @@ test("the FIPS appliance starts by BIOS and by UEFI without keys from CD, and th
 	const passed = report.rows.filter((row) => row.result === "passed").length;
 	expect(passed).toBeGreaterThanOrEqual(rows.length);
 	expect(await file("junit.xml")).toContain(`tests="6" failures="0" errors="0" skipped="${6 - passed}"`);
-	expect(table.match(/\| ok \|/g)).toHaveLength(passed);
-	expect(await file("md")).toBe(`${table}\n`);
+	expect((await file("md")).match(/\| ok \|/g)).toHaveLength(passed);
 });
 
 async function slipway(...args: string[]): Promise<string> {
