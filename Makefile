@@ -58,8 +58,8 @@ size: ## Show where the bytes of ISO, or of PROFILE's newest one, went; a tree m
 test: TEST_FAILURES := $(CURDIR)/.tools/test-failures
 test: check ## Run all checks and tests, the real ISO and its boot included
 	@scripts/setup iso foreign boot test
-	@rm -f .tools/test-failures
-	@$(MAKE) --no-print-directory --jobs=2 test-parts test-whole || { cat .tools/test-failures; exit 1; }
+	@rm -f $(call quote,$(TEST_FAILURES)) && : > $(call quote,$(TEST_FAILURES))
+	@$(MAKE) --no-print-directory --jobs=2 test-parts test-whole || { cat $(call quote,$(TEST_FAILURES)); exit 1; }
 
 # `attacks` gets a mount name space of its own: however it ends, none of its mounts is left.
 test-parts:
