@@ -28,7 +28,7 @@ export async function inspectRaw(
 
 /**
  * Copies one image (no multi-arch index) into a folder of plain blobs: `manifest.json` and `<hex>` files, every byte as the
- * registry has it. Errors: see explain().
+ * registry has it; tried again `retries` times where the registry does not answer. Errors: see explain().
  */
 export async function copyToFolder(
 	run: Run,
