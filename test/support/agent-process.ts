@@ -49,6 +49,11 @@ export class AgentProcess {
 		throw new Error("The agent is not ready.");
 	}
 
+	/** Sends a signal, as long as the process is there. */
+	signal(signal: NodeJS.Signals): void {
+		this.#child?.kill(signal);
+	}
+
 	async end(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
 		const child = this.#child;
 		if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
