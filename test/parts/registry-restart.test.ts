@@ -11,7 +11,7 @@ const CLIENTS = 50;
 /** Bytes of the layers of each of the images. */
 const LAYERS = [8_000_000, 2_000_000, 100_000];
 /** What nobody pulls, and has to be loaded too: much more than what has been pulled when the agent is killed. */
-const BALLAST = [100_000_000];
+const BALLAST = [250_000_000];
 const PULLED = 4_000_000;
 
 test("50 clients pull every blob through a load, a kill -9 and a restart: no wrong byte, and each gets all", async () => {
