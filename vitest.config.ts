@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 
 /** Waits end when they are fulfilled; a machine that is shared may take ten times as long as one that is not. */
-const expect = { poll: { timeout: 60_000 } };
+const expect = { poll: { timeout: 120_000 } };
 
 /**
  * `unit` stands beside the code, needs no root and no network, and takes seconds. `attacks` offers hostile content to it, `crash`
@@ -19,8 +19,8 @@ export default defineConfig({
 					name: "unit",
 					expect,
 					include: ["{agent,builder,bundle,scripts}/**/*.test.ts"],
-					testTimeout: 3 * 60_000,
-					hookTimeout: 3 * 60_000,
+					testTimeout: 10 * 60_000,
+					hookTimeout: 10 * 60_000,
 				},
 			},
 			{
@@ -31,8 +31,8 @@ export default defineConfig({
 					maxWorkers: 2,
 					// What a box may use is asserted, so garbage must not be left lying about as it is with 24 GiB to spare.
 					execArgv: ["--max-semi-space-size=4", "--max-old-space-size=160"],
-					testTimeout: 5 * 60_000,
-					hookTimeout: 10 * 60_000,
+					testTimeout: 15 * 60_000,
+					hookTimeout: 15 * 60_000,
 				},
 			},
 			{

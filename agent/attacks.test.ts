@@ -243,7 +243,7 @@ describe("one flipped bit", () => {
 			await refused(content, codes as string[]);
 		}
 		await writeFile(bundleOf(content), whole);
-	}, 120_000);
+	});
 
 	test("in the signature file is refused", async () => {
 		const file = signatureName(bundleOf(content));

@@ -42,7 +42,7 @@ test("an agent loads the folder, and skopeo gets the same image from it", async 
 				(answer) => answer.status,
 				() => 0,
 			);
-		await expect.poll(status, { timeout: 120_000, interval: 100 }).toBe(200);
+		await expect.poll(status, { timeout: 300_000, interval: 100 }).toBe(200);
 		const index = JSON.parse((await slipway("inspect", built.file, "--json")).stdout).index;
 		for (const { ref, digest } of index.names as { ref: string; digest: string }[]) {
 			const { stdout } = await plainRun("skopeo", [

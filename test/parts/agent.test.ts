@@ -56,7 +56,7 @@ const answer = (port: number, path: string) =>
 
 async function ready(status: number): Promise<void> {
 	await expect
-		.poll(async () => (await answer(status, "/readyz"))?.status ?? child?.exitCode, { timeout: 120_000, interval: 50 })
+		.poll(async () => (await answer(status, "/readyz"))?.status ?? child?.exitCode, { timeout: 300_000, interval: 50 })
 		.toBe(200);
 }
 
@@ -115,12 +115,12 @@ test("on the LAN it speaks TLS only, with its own certificate, kept over a resta
 						() => 0,
 						() => 1,
 					),
-				{ timeout: 60_000 },
+				{ timeout: 300_000 },
 			)
 			.toBe(0);
 		const curl = async (path: string, port = status) =>
 			(await run("curl", ["-s", "--cacert", ca, `https://localhost:${port}${path}`])).stdout;
-		await expect.poll(() => curl("/readyz"), { timeout: 60_000 }).toBe("ok\n");
+		await expect.poll(() => curl("/readyz"), { timeout: 300_000 }).toBe("ok\n");
 		const told = JSON.parse(await curl("/v1/status"));
 		const { stdout } = await run("openssl", ["x509", "-in", ca, "-noout", "-fingerprint", "-sha256"]);
 		expect(stdout.trim().split("=")[1]!.replaceAll(":", "").toLowerCase()).toBe(told.tlsSha256);
@@ -218,7 +218,7 @@ test("a bundle without its signature: the agent stays up, tells why, and serves 
 	const { registry, status } = await start(bad);
 	await expect
 		.poll(async () => ((await (await answer(status, "/v1/status"))?.json()) as { stage?: string })?.stage, {
-			timeout: 60_000,
+			timeout: 300_000,
 		})
 		.toBe("failed");
 	const told = (await (await answer(status, "/v1/status"))!.json()) as { lastError: { code: string } };

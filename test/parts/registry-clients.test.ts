@@ -37,7 +37,7 @@ beforeAll(async () => {
 afterAll(() => agent.end("SIGTERM"));
 
 const host = () => `127.0.0.1:${agent.registry}`;
-const skopeo = (...args: string[]) => run("skopeo", ["--policy", policy, ...args], { timeout: 120_000 });
+const skopeo = (...args: string[]) => run("skopeo", ["--policy", policy, ...args], { timeout: 300_000 });
 const copy = (...args: string[]) => skopeo("copy", "--preserve-digests", "--src-tls-verify=false", ...args);
 
 /** Every file of an OCI layout or a `dir:` that is named after a digest holds that digest's bytes, and all `wanted` are there. */
@@ -83,7 +83,7 @@ test("skopeo: of a sparse index the architecture that is there; all of them is a
 test("umoci unpacks what skopeo copied", async () => {
 	const dir = await tempDir();
 	await copy("--override-arch=arm64", `docker://${host()}/${MULTI}:1`, `oci:${dir}/layout:1`);
-	await run("umoci", ["unpack", "--image", `${dir}/layout:1`, `${dir}/bundle`], { timeout: 60_000 });
+	await run("umoci", ["unpack", "--image", `${dir}/layout:1`, `${dir}/bundle`], { timeout: 300_000 });
 	expect(await readFile(join(dir, "bundle/rootfs/app"), "utf8")).toBe(images.appText("multi", "arm64"));
 });
 
@@ -93,7 +93,7 @@ test("buildah pulls an image by tag and one architecture of an index, and mounts
 	const storage = ["--root", `${dir}/root`, "--runroot", `${dir}/run`, "--storage-driver", "vfs"];
 	const files = ["--registries-conf", `${dir}/registries.conf`];
 	const buildah = async (...args: string[]) =>
-		(await run("buildah", [...storage, ...files, ...args], { timeout: 120_000, env: { TMPDIR: dir } })).stdout.trim();
+		(await run("buildah", [...storage, ...files, ...args], { timeout: 300_000, env: { TMPDIR: dir } })).stdout.trim();
 	const pull = ["pull", "--quiet", "--tls-verify=false", "--signature-policy", policy];
 	for (const [name, digest, text] of [
 		[`${NGINX}:1.27`, put.nginx.digest, images.appText("nginx", "amd64")],
@@ -201,7 +201,7 @@ async function startContainerd() {
 		await daemon;
 	});
 	const ctr = async (...args: string[]) =>
-		(await run("ctr", ["--address", `${dir}/sock`, "--namespace", "test", ...args], { timeout: 120_000 })).stdout;
+		(await run("ctr", ["--address", `${dir}/sock`, "--namespace", "test", ...args], { timeout: 300_000 })).stdout;
 	await expect.poll(() => ctr("version").then(() => "", String), { interval: 200 }).toBe("");
 	const blobs = join(dir, "root/io.containerd.content.v1.content/blobs");
 	return { ctr, blob: (digest: string) => readFile(join(blobs, digest.replace(":", "/"))) };

@@ -74,7 +74,7 @@ async function until(status: () => Promise<Status | undefined>, wanted: (status:
 				last = (await status()) ?? last;
 				return last !== undefined && wanted(last);
 			},
-			{ timeout: 120_000, interval: 50 },
+			{ timeout: 300_000, interval: 50 },
 		)
 		.toBe(true);
 	return last!;

@@ -9,7 +9,7 @@ import type { TestContent } from "./content.ts";
 import { projectRoot } from "./packs.ts";
 
 const SLIPWAY = join(projectRoot, "slipway");
-const READY_MS = 120_000;
+const READY_MS = 300_000;
 
 /** The agent as a user runs it, `./slipway agent …`, over one content folder; started and ended by hand. */
 export class AgentProcess {
